@@ -1,0 +1,3 @@
+#include "bind.hpp"
+
+void bind_mixing(nb::module_& m) { (void)m; }

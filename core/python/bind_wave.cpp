@@ -1,0 +1,3 @@
+#include "bind.hpp"
+
+void bind_wave(nb::module_& m) { (void)m; }

@@ -1,0 +1,12 @@
+// The binding of narrows_core. Bindings convert, check and release the GIL; they hold no logic.
+#include "bind.hpp"
+
+NB_MODULE(_core, m) {
+    m.doc() = "Compiled core of Narrows. Private: use narrows.entropy and the codecs.";
+    bind_basics(m);
+    bind_rans(m);
+    bind_range(m);
+    bind_mixing(m);
+    bind_graphics(m);
+    bind_wave(m);
+}
