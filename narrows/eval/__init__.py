@@ -1,0 +1,1 @@
+"""Measure codecs: quality metrics, rate curves and their differences. Needs NumPy only."""

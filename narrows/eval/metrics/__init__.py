@@ -1,0 +1,1 @@
+"""Quality of a decoded signal against its original, one module per kind of signal."""
