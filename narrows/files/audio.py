@@ -1,0 +1,64 @@
+"""Sound files through soundfile (libsndfile): WAV, FLAC, Ogg, MP3, AIFF."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+import numpy as np
+
+from narrows.errors import SignalError
+from narrows.limits import Limits
+from narrows.signals import Audio
+
+_WRITERS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".opus": "OGG", ".mp3": "MP3", ".aiff": "AIFF"}
+EXTENSIONS = tuple(_WRITERS)
+
+
+def is_audio(head: bytes) -> bool:
+    """Tell whether a file that begins with `head` (16 bytes or more) is a sound file."""
+    return (
+        (head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE")
+        or (head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"))
+        or head[:4] in (b"fLaC", b"OggS")
+        or head[:3] == b"ID3"
+        or (head[:1] == b"\xff" and head[1:2] in (b"\xfb", b"\xfa", b"\xf3", b"\xf2"))
+    )
+
+
+def read(file: BinaryIO, limits: Limits) -> Audio:
+    """Read a sound file: int16 where it holds 16-bit integers, else float32, clipped to [-1, 1].
+
+    Raises SignalError for damage and NaN, LimitExceeded before samples are read.
+    """
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(file) as source:
+            limits.check("max_samples", source.frames * source.channels)
+            limits.check("max_output_bytes", source.frames * source.channels * 4)
+            exact = source.subtype == "PCM_16"
+            samples = source.read(dtype="int16" if exact else "float32", always_2d=True)
+            rate = source.samplerate
+    except (RuntimeError, TypeError) as error:  # LibsndfileError is a RuntimeError
+        raise SignalError(f"sound file: {error}") from error
+    if not exact:
+        if np.isnan(samples).any():
+            raise SignalError("sound file with NaN in it")
+        samples = samples.clip(-1, 1)
+    return Audio(samples, rate)
+
+
+def write(audio: Audio, file: BinaryIO, extension: str) -> None:
+    """Write a sound file in the format of `extension`: int16 as 16-bit, float32 as 24-bit integers."""
+    if extension not in _WRITERS:
+        raise SignalError(f"no sound format has the extension {extension!r}; known: {' '.join(EXTENSIONS)}")
+    kind = _WRITERS[extension]
+    subtype = {"MP3": None, "OGG": "OPUS" if extension == ".opus" else "VORBIS"}.get(
+        kind, "PCM_16" if audio.samples.dtype == np.int16 else "PCM_24"
+    )
+    import soundfile
+
+    try:
+        soundfile.write(file, audio.samples, audio.sample_rate_hz, subtype=subtype, format=kind)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise SignalError(f"{extension} cannot hold this sound: {error}") from error

@@ -1,0 +1,74 @@
+"""Output that appears whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+_NAME_BYTES = 200  # of the target's name inside the part's, so that it stays under the usual limit of 255
+
+
+@contextlib.contextmanager
+def atomic(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[BinaryIO]:
+    """Open a file beside `path` for writing and give it that name when the block ends without an exception.
+
+    The part is called `.<name>.<random>.part`, is synced to disk before the rename, and is removed on any
+    failure, KeyboardInterrupt included. A link is followed; a device or pipe is written to directly.
+
+    Raises FileExistsError if `path` exists and `force` is false, also if it appeared meanwhile.
+    """
+    target = Path(os.path.realpath(path))
+    mode = None
+    with contextlib.suppress(FileNotFoundError):
+        mode = target.stat().st_mode
+    if mode is not None and stat.S_ISDIR(mode):
+        raise IsADirectoryError(21, "Is a directory", os.fspath(path))
+    if mode is not None and not stat.S_ISREG(mode):
+        with target.open("wb") as special:
+            yield special
+        return
+    if mode is not None and not force:
+        raise FileExistsError(17, "File exists", os.fspath(path))
+
+    part, file = _open_part(target, path)
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            if mode is not None:
+                os.chmod(part, stat.S_IMODE(mode))
+        _give_name(part, target, path, force)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def _open_part(target: Path, path: str | os.PathLike[str]) -> tuple[Path, BinaryIO]:
+    name = os.fsdecode(os.fsencode(target.name)[:_NAME_BYTES])
+    part = target.with_name(f".{name}.{secrets.token_hex(4)}.part")
+    try:
+        handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    except OSError as error:
+        # The caller knows the name asked for, not the part's.
+        raise type(error)(error.errno, error.strerror, os.fspath(path)) from None
+    return part, os.fdopen(handle, "w+b")
+
+
+def _give_name(part: Path, target: Path, path: str | os.PathLike[str], force: bool) -> None:
+    if not force:
+        try:
+            os.link(part, target)  # unlike a rename, refuses a target that appeared meanwhile
+        except FileExistsError:
+            raise FileExistsError(17, "File exists", os.fspath(path)) from None
+        except (OSError, NotImplementedError):
+            if target.exists():
+                raise FileExistsError(17, "File exists", os.fspath(path)) from None
+        else:
+            return
+    os.replace(part, target)
