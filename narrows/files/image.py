@@ -44,7 +44,7 @@ _FORMATS: tuple[tuple[str, Callable[[bytes], bool], str, str], ...] = (
 _STRIP_PIXELS = 1 << 22
 _ORIENTATION = 0x0112
 # What Pillow's parsers let through where a file is damaged, beside OSError.
-_DAMAGE = (SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, struct.error)
+_DAMAGE = (SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, RuntimeError)
 
 
 def _byte(value: int) -> bytes:
@@ -78,6 +78,8 @@ def read(file: BinaryIO, limits: Limits) -> Image:
 
 
 def _read_with(name: str, opener: type[ImageFile], file: BinaryIO, limits: Limits) -> Image:
+    from PIL.Image import DecompressionBombError
+
     try:
         im = opener(file)
         limits.check("max_pixels", im.width * im.height)
@@ -92,15 +94,9 @@ def _read_with(name: str, opener: type[ImageFile], file: BinaryIO, limits: Limit
         if error.errno is not None:
             raise
         raise SignalError(f"{name}: {error}") from error
-    except (
-        SyntaxError,
-        ValueError,
-        TypeError,
-        LookupError,
-        EOFError,
-        struct.error,
-        ArithmeticError,
-    ) as error:
+    except DecompressionBombError as error:  # a frame inside the picture; its own size was checked above
+        raise SignalError(f"{name}: declares a frame larger than is read") from error
+    except (*_DAMAGE, struct.error) as error:
         raise SignalError(f"{name}: {error or 'damaged'}") from error
 
 
@@ -110,14 +106,14 @@ def _refuse_what_would_lose(name: str, im: ImageFile, file: BinaryIO) -> None:
     if frames > 1:
         what = "pages" if name == "TIFF" else "frames; animations are not coded yet"
         raise SignalError(f"{name} with {frames} {what}")
+    accepted = ("1", "P", "PA", "L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I;16L")
+    if im.mode not in accepted and not (im.mode == "I" and name in ("PPM", "PNG")):
+        raise SignalError(f"{name} of mode {im.mode}; only grey, RGB and palette pictures are read")
     bits = _color_bits(name, im, file)
     if bits > 8 and not im.mode.startswith("I"):
         raise SignalError(
             f"{name} with {bits} bits a channel, which would be cut to 8; 16-bit color is read from PNG"
         )
-    accepted = ("1", "P", "PA", "L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I;16L")
-    if im.mode not in accepted and not (im.mode == "I" and name in ("PPM", "PNG")):
-        raise SignalError(f"{name} of mode {im.mode}; only grey, RGB and palette pictures are read")
 
 
 def _color_bits(name: str, im: ImageFile, file: BinaryIO) -> int:
