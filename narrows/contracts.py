@@ -8,7 +8,7 @@ frozen dataclasses satisfy them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from fractions import Fraction
@@ -313,10 +313,10 @@ class ChunkSource(Protocol):
     """The coded chunks (DATA, PART, TABLE) of one track, in file order, read when asked for and not before.
 
     A codec stops iterating when it has what it needs; what is behind is then never read, from a pipe either.
-    Each chunk is given once, after its checksum has been verified. Reading past the end of a cut file raises
-    TruncatedStream, unless `partial`: then damaged chunks, and the PARTs behind them up to the next DATA, are
-    left out, the iteration ends early, and the codec fills the hole as its medium defines. Without `partial`
-    a chunk missing at a regular end is the codec's to refuse: CorruptStream.
+    Each chunk is given once, its checksum verified: a second iteration goes on behind the first. Reading past
+    the end of a cut file raises TruncatedStream, unless `partial`: then damaged chunks, and the PARTs behind
+    them up to the next DATA, are left out, the iteration ends early, and the codec fills the hole as its medium
+    defines. Without `partial` a chunk missing at a regular end is the codec's to refuse: CorruptStream.
     """
 
     @property
@@ -332,8 +332,12 @@ class ChunkSource(Protocol):
         """Chunks of layers 0 to `highest`; the payloads of others are skipped, seeking where the file can."""
         ...
 
+    def select(self, keep: Callable[[Chunk], bool]) -> Iterator[Chunk]:
+        """Chunks that `keep`, which sees them without their payload, wants; the others are skipped."""
+        ...
+
     def covering(self, want: Want) -> Iterator[Chunk]:
-        """TABLEs, and chunks whose [first, first + count) meets `want`; by INDEX where there is one."""
+        """TABLEs, and each DATA with its PARTs whose [first, first + count) meets `want`; seeks if it can."""
         ...
 
 
