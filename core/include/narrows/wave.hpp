@@ -51,7 +51,7 @@ struct WaveSamples {
     std::vector<uint8_t> inputs;  // [n][44]
     std::vector<uint8_t> net, level;
     std::vector<int32_t> residual;
-    std::vector<uint8_t> weight;
+    std::vector<uint16_t> weight;
 };
 
 class WaveEncoder {

@@ -111,14 +111,15 @@ WaveEncoder::~WaveEncoder() = default;
 
 namespace {
 
-// Draws the inputs of about one in `every` coefficients, quiet neighbourhoods sixteen times less often.
-void sample_band(const BandTask& task, WaveSamples& out, uint64_t& state, uint32_t every, bool lossless) {
+// Draws the inputs of about one in `every` coefficients of level 1, twice as often each level up, quiet
+// neighborhoods sixteen times less often; `weight` makes up for it.
+void sample_band(const BandTask& task, WaveSamples& out, uint64_t& state, uint32_t finest_every) {
     const Surroundings& s = task.where;
     Band& self = *s.self;
     if (self.width == 0 || s.begin >= s.end) return;
     Inputs inputs(self.width);
     std::vector<uint8_t> features(inputs.stride() + 64, task.step_feature);
-    (void)lossless;
+    const uint32_t every = std::max(1u, finest_every >> (s.level - 1 + (task.predicted ? 2 : 0)));
     for (int y = s.begin; y < s.end; ++y) {
         inputs.build(s, y, features.data());
         const int32_t* q = self.row(y);
@@ -127,8 +128,8 @@ void sample_band(const BandTask& task, WaveSamples& out, uint64_t& state, uint32
         for (int x = 0; x < self.width; ++x) {
             const bool quiet = !(inputs.any()[x] | m[x - 1] | m[x - 2] | m[x - 3] | m[x - 4]);
             state = state * 6364136223846793005ull + 1442695040888963407ull;
-            const uint32_t draw = static_cast<uint32_t>(state >> 33);
-            if (draw % (every * (quiet ? 16 : 1))) continue;
+            const uint32_t rarity = every * (quiet ? 16 : 1);
+            if (static_cast<uint32_t>(state >> 33) % rarity) continue;
             for (int i = 0; i < kStaticInputs; ++i) out.inputs.push_back(inputs.input(i)[x]);
             for (int i = 1; i <= 4; ++i) out.inputs.push_back(m[x - i]);
             int32_t prediction = 0;
@@ -141,7 +142,7 @@ void sample_band(const BandTask& task, WaveSamples& out, uint64_t& state, uint32
             out.residual.push_back(q[x] - prediction);
             out.net.push_back(static_cast<uint8_t>(s.net));
             out.level.push_back(static_cast<uint8_t>(s.level));
-            out.weight.push_back(quiet ? 16 : 1);
+            out.weight.push_back(static_cast<uint16_t>(std::min(rarity, 65535u)));
         }
     }
 }
@@ -188,7 +189,7 @@ Status WaveEncoder::encode(const WaveOptions& options, std::vector<uint8_t>& par
             task.block_rows = grid.rows;
         }
         encode_band(model, tables, out, task);
-        if (samples) sample_band(task, *samples, state, sample_every, self.lossless);
+        if (samples) sample_band(task, *samples, state, sample_every);
     };
 
     {

@@ -1,0 +1,1 @@
+"""Recipes that make the weights shipped in the wheel. Needs the extra `neural`."""
