@@ -315,8 +315,8 @@ class ChunkSource(Protocol):
     A codec stops iterating when it has what it needs; what is behind is then never read, from a pipe either.
     Each chunk is given once, its checksum verified: a second iteration goes on behind the first. Reading past
     the end of a cut file raises TruncatedStream, unless `partial`: then damaged chunks, and the PARTs behind
-    them up to the next DATA, are left out, the iteration ends early, and the codec fills the hole as its medium
-    defines. Without `partial` a chunk missing at a regular end is the codec's to refuse: CorruptStream.
+    them up to the next DATA, are left out, the iteration ends early, and the codec fills the hole as its
+    medium defines. Without `partial` a chunk missing at a regular end is the codec's to refuse.
     """
 
     @property

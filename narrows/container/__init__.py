@@ -8,6 +8,7 @@ of the field that is wrong, of the chunk for a checksum, of the end of the data 
 from narrows.container.forms import (
     MAGIC,
     ChunkInfo,
+    Input,
     check_limits,
     header_bytes,
     parse_header,
@@ -15,12 +16,13 @@ from narrows.container.forms import (
     tags_bytes,
     varint,
 )
-from narrows.container.reader import Reader, Source
+from narrows.container.reader import Reader, Source, read_preamble
 from narrows.container.writer import Writer
 
 __all__ = [
     "MAGIC",
     "ChunkInfo",
+    "Input",
     "Reader",
     "Source",
     "Writer",
@@ -28,6 +30,7 @@ __all__ = [
     "header_bytes",
     "parse_header",
     "preamble",
+    "read_preamble",
     "tags_bytes",
     "varint",
 ]

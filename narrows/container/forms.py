@@ -26,10 +26,8 @@ MAX_TRACKS = 16
 STEP_BYTES = 1 << 20
 
 _NAME = re.compile(rb"[a-z0-9._/-]{1,32}")
-_POSITIVE = frozenset(
-    ("width", "height", "channels", "bit_depth", "sample_rate_hz", "rate_num", "rate_den")
-    + ("vocab_size", "num_codebooks", "dim")
-)
+_POSITIVE = {"width", "height", "channels", "bit_depth", "sample_rate_hz", "rate_num", "rate_den"}
+_POSITIVE |= {"vocab_size", "num_codebooks", "dim"}
 _LARGEST = {
     (Media.IMAGE, "width"): 2**20,
     (Media.IMAGE, "height"): 2**20,
@@ -55,7 +53,7 @@ def varint(value: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ChunkInfo:
-    """Where a chunk is and what it says of itself. `kind` is the type byte; `number`, if known, counts from 0."""
+    """Where a chunk is and what it says of itself. `kind` is the type byte, `number` from 0 or unknown."""
 
     offset: int
     kind: int
@@ -226,13 +224,14 @@ def preamble(header: Header, flags: int = 0) -> bytes:
     return out + struct.pack("<I", crc32c(out))
 
 
-def check_limits(header: Header, limits: Limits) -> None:
-    """LimitExceeded if the signal that `header` declares is larger than `limits` allow to decode."""
+def check_limits(header: Header, limits: Limits, shift: int = 0) -> None:
+    """LimitExceeded if what `header` declares, at scale 1/2**shift, is more than `limits` allow to decode."""
     if header.media in (Media.IMAGE, Media.VIDEO):
-        limits.check("max_pixels", header.width * header.height)
+        size = 1 << shift
+        limits.check("max_pixels", -(-header.width // size) * -(-header.height // size))
     if header.media == Media.AUDIO:
         limits.check("max_samples", header.num_samples * header.channels)
-    limits.check("max_output_bytes", output_bytes(header))
+    limits.check("max_output_bytes", output_bytes(header) >> 2 * shift)
 
 
 def parse_tags(payload: bytes, offset: int) -> dict[str, str | list[str]]:

@@ -28,6 +28,25 @@ from narrows.errors import CorruptStream, LimitExceeded, TruncatedStream, Unsupp
 from narrows.limits import Limits
 
 
+def read_preamble(source: Input, limits: Limits = Limits()) -> tuple[int, Header]:
+    """Flags and header from the beginning of a stream."""
+    for position, byte in enumerate(MAGIC):
+        if source.byte() != byte:
+            raise CorruptStream("not a Narrows stream: the first bytes are not 89 4e 52 57", position)
+    version = source.byte()
+    if version != VERSION:
+        raise UnsupportedStream(f"container version {version}; this reader knows {VERSION}", 4)
+    flags = source.byte()
+    if flags & ~(LIVE | INDEXED):
+        raise UnsupportedStream(f"flags {flags:#04x} are unknown", 5)
+    length = source.varint(MAX_HEADER_BYTES, "the length of the header")
+    limits.check("max_header_bytes", length)
+    start = source.position
+    form = source.read(length)
+    source.check("checksum of the preamble differs", 0)
+    return flags, parse_header(form, start)
+
+
 class Reader:
     """The header and what stands before the first coded chunk at once, the rest when asked for.
 
@@ -49,7 +68,7 @@ class Reader:
         self.metadata: dict[str, Any] = {}
         self.check: tuple[int, bytes] | None = None
         self.damage: list[CorruptStream] = []
-        self.flags, self.header = self._preamble()
+        self.flags, self.header = read_preamble(self.input, limits)
         self.tracks = [self.header]
         self._after_preamble = self.input.position
         self._walk = Walk(self, Order(self.input.position, self.live))
@@ -71,24 +90,6 @@ class Reader:
     def seekable(self) -> bool:
         """Whether chunks can be read in any order, and more than once."""
         return self.input.size is not None
-
-    def _preamble(self) -> tuple[int, Header]:
-        source = self.input
-        for position, byte in enumerate(MAGIC):
-            if source.byte() != byte:
-                raise CorruptStream("not a Narrows stream: the first bytes are not 89 4e 52 57", position)
-        version = source.byte()
-        if version != VERSION:
-            raise UnsupportedStream(f"container version {version}; this reader knows {VERSION}", 4)
-        flags = source.byte()
-        if flags & ~(LIVE | INDEXED):
-            raise UnsupportedStream(f"flags {flags:#04x} are unknown", 5)
-        length = source.varint(MAX_HEADER_BYTES, "the length of the header")
-        self.limits.check("max_header_bytes", length)
-        start = source.position
-        form = source.read(length)
-        source.check("checksum of the preamble differs", 0)
-        return flags, parse_header(form, start)
 
     def source(self, track: int = 0) -> Source:
         """The coded chunks of a track, from the first. A pipe has one source, taken once."""
@@ -152,7 +153,7 @@ class Reader:
 
     def read(self, info: ChunkInfo) -> Chunk:
         """The coded chunk that `entries` described."""
-        walk = Walk(self, Order(info.offset, self.live))
+        walk = Walk(self, Order(info.offset, self.live), counted=False)
         found = walk.head(info.offset) if self._kind(info.offset) in CODED else None
         if found is None or _place(found) != _place(info):
             raise CorruptStream("INDEX and chunk say different things", info.offset)
@@ -191,8 +192,11 @@ def _meeting(infos: list[ChunkInfo], start: int, stop: int) -> list[ChunkInfo]:
 class Walk:
     """A way through the chunks of a reader's file, front to back. Each keeps its own place."""
 
-    def __init__(self, reader: Reader, order: Order, log: list[ChunkInfo] | None = None) -> None:
+    def __init__(
+        self, reader: Reader, order: Order, log: list[ChunkInfo] | None = None, counted: bool = True
+    ) -> None:
         self.reader = reader
+        self.counted = counted
         self.order = order
         self.log = log
         self.ended = False
@@ -262,7 +266,8 @@ class Walk:
         count = 0 if kind == Kind.TABLE else source.varint(what="count")
         if source.position > start + length:
             raise CorruptStream("the entry is longer than its chunk", offset, order.number)
-        info = ChunkInfo(offset, kind, length, place >> 4, place & 15, first, count, order.number)
+        number = order.number if self.counted else None
+        info = ChunkInfo(offset, kind, length, place >> 4, place & 15, first, count, number)
         self._pending = (info, source.position, source.crc)
         return info
 

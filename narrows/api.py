@@ -1,0 +1,745 @@
+"""The public functions: file <-> signal <-> codec <-> container. Read this first.
+
+encode: a signal goes to the codec that its type or the caller names, whose header and chunks are written by
+the container, with metadata before and the CHECK digest behind them. decode: the way back, all rules checked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias, cast
+
+import numpy as np
+
+from narrows import container, files, registry
+from narrows._core import crc32c
+from narrows.contracts import (
+    DIM_NAMES,
+    MEDIA_OF,
+    UNITS,
+    Chunk,
+    Codec,
+    Decoder,
+    Encoder,
+    Header,
+    Kind,
+    Media,
+    StreamingCodec,
+    Tokenizer,
+    Want,
+    dims_of,
+    output_bytes,
+)
+from narrows.errors import CorruptStream, OptionError, SignalError, UnsupportedStream
+from narrows.limits import Limits
+from narrows.signals import Array, Audio, Blob, Image, Signal, canonical_bytes, equal
+
+Data: TypeAlias = bytes | bytearray | memoryview | BinaryIO
+Path_: TypeAlias = str | os.PathLike[str]
+CodecName: TypeAlias = "str | Preset | None"
+
+CHECK_FROM_BYTES = 4096
+_CHECK_DIFFERS = "the decoded samples are not those that were coded: CHECK differs"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A codec with its options: weights are loaded once, any number of threads may use it.
+
+    >>> import narrows
+    >>> preset = narrows.codec("bytes")
+    >>> preset.decode(preset.encode(b"to be or not to be")).data
+    b'to be or not to be'
+    """
+
+    codec: Codec[Any]
+    options: Any
+
+    def encode(self, signal: Any, *, threads: int = 1, check: bool = False, strip: bool = False) -> bytes:
+        """`narrows.encode` with this codec."""
+        return encode(signal, self, threads=threads, check=check, strip=strip)
+
+    def decode(self, data: Data, *, threads: int = 1, limits: Limits = Limits(), **want: Any) -> Any:
+        """`narrows.decode`; the stream says by itself which codec and options it needs."""
+        return decode(data, threads=threads, limits=limits, **want)
+
+    def __str__(self) -> str:
+        return registry.spell(self.codec.name, self.options)
+
+
+def codec(name: str, **options: Any) -> Preset:
+    """A codec and its options, from `name` or `name:option=value,...`.
+
+    >>> import narrows
+    >>> str(narrows.codec("bytes"))
+    'bytes'
+    """
+    name, spelled = registry.parse(name)
+    twice = spelled.keys() & options.keys()
+    if twice:
+        raise OptionError(f"{', '.join(sorted(twice))} given twice")
+    found = registry.codec(name)
+    return Preset(found, registry.make_options(found, {**spelled, **options}))
+
+
+def tokenizer(name: str) -> Tokenizer[Any]:
+    """The tokenizer of this name.
+
+    >>> import narrows
+    >>> narrows.tokenizer("no such")
+    Traceback (most recent call last):
+    narrows.errors.OptionError: there is no tokenizer named 'no such'; known: none
+    """
+    return registry.tokenizer(name)
+
+
+def encode(
+    signal: Any,
+    codec: CodecName = None,
+    *,
+    threads: int = 1,
+    check: bool = False,
+    strip: bool = False,
+    indexed: bool = False,
+    **options: Any,
+) -> bytes:
+    """Code a signal; the bytes are a whole `.nrws` stream and do not depend on `threads`.
+
+    `signal` is a Signal, a bare uint8 or uint16 array [height, width(, channels)], or bytes. `options` are
+    the codec's. `check` adds the CHECK digest also where it needs a decode, `strip` leaves out EXIF, XMP and
+    tags, `indexed` adds an INDEX. Raises SignalError for what is no signal, OptionError.
+
+    >>> import narrows
+    >>> len(narrows.encode(b"hello", codec="bytes"))
+    44
+    """
+    out = io.BytesIO()
+    signal = as_signal(signal)
+    preset = _preset(signal, codec, options)
+    _encode(out, signal, preset, threads=threads, check=check, strip=strip, indexed=indexed)
+    return out.getvalue()
+
+
+def decode(
+    data: Data,
+    *,
+    scale: float | str = 1,
+    start: float | None = None,
+    stop: float | None = None,
+    region: tuple[int, int, int, int] | None = None,
+    out: str = "numpy",
+    device: str = "cpu",
+    threads: int = 1,
+    limits: Limits = Limits(),
+    partial: bool = False,
+) -> Any:
+    """The Signal in a stream: `data` is bytes or a binary file, also a pipe.
+
+    `scale` (1/2, 1/4 ...), `start` and `stop` (seconds of audio, else rows, bytes ...) and `region` (x, y,
+    width, height) give a part; a progressive codec reads no more than it needs. With `out="torch"` it is the
+    bare tensor, laid out as the Signal. `partial` decodes what is whole of a damaged stream.
+
+    Raises CorruptStream (TruncatedStream), UnsupportedStream, LimitExceeded, ModelNotFound.
+
+    >>> import narrows
+    >>> narrows.decode(narrows.encode(b"hello")).data
+    b'hello'
+    """
+    if isinstance(data, (str, os.PathLike)):
+        raise SignalError("decode takes bytes or a binary file; for a path use decode_file or open")
+    if out not in ("numpy", "torch"):
+        raise OptionError(f"out must be numpy or torch, not {out!r}")
+    reader = container.Reader(data, limits, partial=partial)
+    want = _want(reader.header, scale, start, stop, region)
+    signal = _decode(reader, want, threads=threads, limits=limits)
+    return signal if out == "numpy" else _tensor(signal, device)
+
+
+def encode_file(
+    source: Path_ | BinaryIO,
+    target: Path_ | BinaryIO,
+    codec: CodecName = None,
+    *,
+    as_medium: str | None = None,
+    force: bool = False,
+    threads: int = 1,
+    limits: Limits = Limits(),
+    check: bool = False,
+    strip: bool = False,
+    indexed: bool = False,
+    **options: Any,
+) -> Info:
+    """Code a file by its content (or `as_medium`) into another, which appears whole or not at all.
+
+    Both may be binary file objects. A path that exists is not overwritten without `force`. A medium without a
+    codec is coded as bytes. Returns what `info` would say of the result, without its chunks.
+
+    >>> import narrows, pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "a.txt").write_bytes(b"to be or not to be")
+    >>> narrows.encode_file(folder / "a.txt", folder / "a.txt.nrws").codec
+    'bytes'
+    >>> narrows.decode_file(folder / "a.txt.nrws", folder / "b.txt")
+    >>> (folder / "b.txt").read_bytes()
+    b'to be or not to be'
+    """
+    _refuse_same(source, target)
+    if not isinstance(source, (str, os.PathLike)) and not source.seekable():
+        source = io.BytesIO(cast(Blob, files.read(source, limits=limits, as_medium="bytes")).data)
+    signal = files.read(source, limits=limits, as_medium=as_medium)
+    if codec is None and as_medium is None and registry.default_codec(signal) is None:
+        if not isinstance(source, (str, os.PathLike)):
+            source.seek(0)
+        signal = files.read(source, limits=limits, as_medium="bytes")
+    preset = _preset(signal, codec, options)
+    with _output(target, force) as file:
+        counted = _Counted(file)
+        header = _encode(counted, signal, preset, threads=threads, check=check, strip=strip, indexed=indexed)
+    return Info.of(header, {} if strip else signal.meta, counted.num_bytes)
+
+
+def decode_file(
+    source: Path_ | BinaryIO,
+    target: Path_ | BinaryIO,
+    *,
+    scale: float | str = 1,
+    start: float | None = None,
+    stop: float | None = None,
+    region: tuple[int, int, int, int] | None = None,
+    extension: str | None = None,
+    force: bool = False,
+    threads: int = 1,
+    limits: Limits = Limits(),
+    partial: bool = False,
+) -> list[CorruptStream]:
+    """Decode a file into another, in the format of its extension or of `extension` (".png").
+
+    Both may be binary file objects. Bytes flow from file to file block by block. With `partial` the damage
+    that was met is returned.
+
+    >>> import narrows, io
+    >>> out = io.BytesIO()
+    >>> narrows.decode_file(io.BytesIO(narrows.encode(b"hello")), out)
+    []
+    >>> out.getvalue()
+    b'hello'
+    """
+    _refuse_same(source, target)
+    with open(source, limits=limits, partial=partial) as stream:
+        want = _want(stream.header, scale, start, stop, region)
+        if stream.header.media == Media.BYTES and want.full:
+            with _output(target, force) as file:
+                for block in stream.blocks(threads=threads):
+                    file.write(block.data)
+        else:
+            signal = _decode(stream.reader, want, threads=threads, limits=limits)
+            files.write(signal, target, extension=extension, force=force)
+        return stream.reader.damage
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a stream is, from its header and the heads of its chunks.
+
+    >>> import narrows
+    >>> info = narrows.info(narrows.encode(b"hello"))
+    >>> info.media, info.codec, info.dims, info.num_bytes, len(info.chunks)
+    ('bytes', 'bytes', {'size': 5}, 44, 2)
+    """
+
+    media: str
+    codec: str
+    version: int
+    model: str
+    dims: Mapping[str, int]
+    params_bytes: int
+    live: bool = False
+    indexed: bool = False
+    num_bytes: int = 0
+    num_tracks: int = 1
+    metadata: Mapping[str, int] = field(default_factory=dict)
+    has_gps: bool = False
+    chunks: tuple[container.ChunkInfo, ...] = ()
+
+    @classmethod
+    def of(cls, header: Header, meta: Mapping[str, Any], num_bytes: int, **more: Any) -> Info:
+        """Info of a header and metadata; sizes of the latter in bytes."""
+        sizes = {name: len(value) for name, value in meta.items() if isinstance(value, (bytes, str))}
+        sizes |= {"tags": len(container.tags_bytes(meta["tags"]))} if meta.get("tags") else {}
+        return cls(
+            header.media.name.lower(),
+            header.codec,
+            header.version,
+            header.model.hex(),
+            dict(zip(DIM_NAMES[header.media], header.dims, strict=True)),
+            len(header.params),
+            num_bytes=num_bytes,
+            metadata=sizes,
+            has_gps=_has_gps(meta.get("exif", b"")),
+            **more,
+        )
+
+    @property
+    def num_layers(self) -> int:
+        """Resolution layers among the chunks."""
+        return 1 + max((chunk.layer for chunk in self.chunks), default=0)
+
+
+def info(source: Path_ | Data, *, limits: Limits = Limits()) -> Info:
+    """What a stream is, without decoding it or reading its payloads: path, bytes or binary file.
+
+    >>> import narrows
+    >>> narrows.info(narrows.encode(b"hello")).codec
+    'bytes'
+    """
+    with open(source, limits=limits) as stream:
+        return stream.info
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found: `problems` is empty when all is well.
+
+    `samples_match` is None in a stream without CHECK; `max_difference` is that to `against`, if comparable.
+
+    >>> import narrows
+    >>> narrows.verify(narrows.encode(b"hello") + b"!").problems
+    ['byte 44: bytes behind END']
+    """
+
+    problems: tuple[str, ...]
+    num_chunks: int = 0
+    samples_match: bool | None = None
+    max_difference: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no problem."""
+        return not self.problems
+
+
+def verify(
+    source: Path_ | Data,
+    against: Path_ | BinaryIO | Signal | None = None,
+    *,
+    threads: int = 1,
+    limits: Limits = Limits(),
+) -> Verification:
+    """Check every checksum, decode all, and compare with CHECK and with the signal or file `against`.
+
+    Damage and difference are returned; what cannot be checked (a newer version, a missing model, a limit) is
+    raised.
+
+    >>> import narrows
+    >>> narrows.verify(narrows.encode(b"hello"), against=narrows.Blob(b"hello")).ok
+    True
+    """
+    problems: list[str] = []
+    samples_match, difference, num_chunks = None, None, 0
+    try:
+        with open(source, limits=limits) as stream:
+            signal = _decode(stream.reader, Want(), threads=threads, limits=limits)
+            samples_match = True if stream.reader.check else None
+            num_chunks = len(stream.chunks)
+    except CorruptStream as error:
+        problems.append(str(error))
+        if error.message == _CHECK_DIFFERS:
+            samples_match = False
+    else:
+        if against is not None:
+            medium = "bytes" if isinstance(signal, Blob) else None
+            given = isinstance(against, (str, os.PathLike)) or hasattr(against, "read")
+            original = files.read(cast(Any, against), limits=limits, as_medium=medium) if given else against
+            difference = _difference(signal, cast(Signal, original))
+            if not equal(signal, cast(Signal, original)):
+                problems.append("the decoded signal differs from the original")
+    return Verification(tuple(problems), num_chunks, samples_match, difference)
+
+
+def open(source: Path_ | Data, *, limits: Limits = Limits(), partial: bool = False) -> Stream:
+    """Open a stream, decoding nothing yet: path, bytes or binary file, also a pipe. A context manager.
+
+    >>> import narrows
+    >>> with narrows.open(narrows.encode(b"hello")) as stream:
+    ...     stream.unit, stream.read(start=1, stop=3).data
+    ('byte', b'el')
+    """
+    if isinstance(source, (str, os.PathLike)):
+        file = Path(source).open("rb")  # noqa: SIM115  Stream closes it
+        try:
+            return Stream(container.Reader(file, limits, partial=partial), file)
+        except BaseException:
+            file.close()
+            raise
+    return Stream(container.Reader(source, limits, partial=partial))
+
+
+class Stream:
+    """An open stream. `header` and `metadata` are known; `chunks` and `info` scan it; `read` decodes parts.
+
+    >>> import narrows
+    >>> b"".join(block.data for block in narrows.open(narrows.encode(b"hello")))
+    b'hello'
+    """
+
+    def __init__(self, reader: container.Reader, file: BinaryIO | None = None) -> None:
+        self.reader = reader
+        self._file = file
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, if `open` opened it."""
+        if self._file is not None:
+            self._file.close()
+
+    @property
+    def header(self) -> Header:
+        """Of the first track."""
+        return self.reader.header
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """ICC, EXIF, XMP, tags and note, as far as the stream has been read."""
+        return self.reader.metadata
+
+    @property
+    def unit(self) -> str:
+        """What `read` counts in: second, row, byte, frame, id, vector or cell."""
+        return "second" if self.header.media == Media.AUDIO else UNITS[self.header.media]
+
+    @property
+    def chunks(self) -> tuple[container.ChunkInfo, ...]:
+        """Every chunk, found by skipping from head to head; of a pipe none."""
+        return tuple(self.reader.scan()) if self.reader.seekable else ()
+
+    @property
+    def info(self) -> Info:
+        """What the stream is."""
+        chunks = self.chunks
+        return Info.of(
+            self.header,
+            self.reader.metadata,
+            chunks[-1].end if chunks else 0,
+            live=self.reader.live,
+            indexed=self.reader.indexed,
+            num_tracks=len(self.reader.tracks),
+            chunks=chunks,
+        )
+
+    def read(
+        self,
+        start: float | None = None,
+        stop: float | None = None,
+        *,
+        scale: float | str = 1,
+        region: tuple[int, int, int, int] | None = None,
+        threads: int = 1,
+    ) -> Any:
+        """The signal, or a part of it: `decode` says more. Reads no more than the part needs, if it can."""
+        want = _want(self.header, scale, start, stop, region)
+        return _decode(self.reader, want, threads=threads, limits=self.reader.limits)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.blocks()
+
+    def blocks(self, *, threads: int = 1) -> Iterator[Any]:
+        """The signal in the blocks it was coded in, one in memory at a time; whole if its codec cannot."""
+        found = _codec_of(self.header)
+        if "seekable" not in found.traits or self.header.media in (Media.TOKENS, Media.VIDEO):
+            yield _decode(self.reader, Want(), threads=threads, limits=self.reader.limits)
+            return
+        source = self.reader.source()
+        digest = 0
+        for group in _groups(source):
+            first = min(chunk.first for chunk in group.chunks if chunk.kind != Kind.TABLE)
+            end = max(chunk.first + chunk.count for chunk in group.chunks)
+            block = found.decode(
+                self.header, group, Want(start=first, stop=end), threads=threads, limits=self.reader.limits
+            )
+            digest = crc32c(canonical_bytes(block), digest)
+            yield block
+        source.finish()
+        _compare_check(self.reader, digest.to_bytes(4, "little"))
+
+
+def encoder(
+    name: str,
+    *,
+    sample_rate_hz: int,
+    channels: int = 1,
+    state: bytes | None = None,
+    **options: Any,
+) -> Encoder:
+    """A live session: blocks of samples to packets. `state` goes on from a saved one.
+
+    >>> import narrows
+    >>> narrows.encoder("bytes", sample_rate_hz=16_000)
+    Traceback (most recent call last):
+    narrows.errors.OptionError: bytes has no sessions: it lacks the trait streaming
+    """
+    preset = codec(name, **options)
+    found = _streaming(preset.codec)
+    header = Header(Media.AUDIO, found.name, found.version, (sample_rate_hz, channels, 0))
+    return found.encoder(header, preset.options, state=state)
+
+
+def decoder(header: bytes, *, state: bytes | None = None, limits: Limits = Limits()) -> Decoder:
+    """A live session: packets to blocks of samples. `header` is that of the encoder.
+
+    >>> import narrows
+    >>> narrows.decoder(narrows.encode(b"")[:22])
+    Traceback (most recent call last):
+    narrows.errors.OptionError: bytes has no sessions: it lacks the trait streaming
+    """
+    _, parsed = container.read_preamble(container.Input(header), limits)
+    return _streaming(_codec_of(parsed)).decoder(parsed, state=state)
+
+
+def as_signal(value: Any) -> Signal:
+    """`value` as a Signal: a bare uint8 or uint16 array is an Image, bytes are a Blob; wrap all others."""
+    if isinstance(value, tuple(MEDIA_OF)):
+        return cast(Signal, value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return Blob(bytes(value))
+    if isinstance(value, np.ndarray) and value.dtype in (np.uint8, np.uint16) and value.ndim in (2, 3):
+        return Image(value)
+    if isinstance(value, (str, os.PathLike)):
+        raise SignalError("a text could be a path or content: use encode_file, or encode its bytes")
+    if isinstance(value, np.ndarray):
+        raise SignalError(
+            f"a bare {value.dtype} array {list(value.shape)} could mean several things: wrap it in a Signal"
+        )
+    raise SignalError(f"a {type(value).__name__} is no signal")
+
+
+def _preset(signal: Signal, name: CodecName, options: Mapping[str, Any]) -> Preset:
+    if isinstance(name, Preset):
+        if options:
+            raise OptionError("a Preset has its options already: none can be added")
+        preset = name
+    else:
+        found = name or registry.default_codec(signal)
+        if found is None:
+            raise OptionError(f"there is no codec for {type(signal).__name__} yet; bytes takes whole files")
+        preset = codec(found, **options)
+    if not isinstance(signal, preset.codec.signal):
+        wanted = preset.codec.signal.__name__
+        raise SignalError(f"{preset.codec.name} codes {wanted}, not {type(signal).__name__}")
+    return preset
+
+
+def _encode(
+    file: Any, signal: Signal, preset: Preset, *, threads: int, check: bool, strip: bool, indexed: bool
+) -> Header:
+    header, chunks = preset.codec.encode(signal, preset.options, threads=threads)
+    digest: bytes | None = None
+    if header.lossless and (check or output_bytes(header) > CHECK_FROM_BYTES):
+        digest = _crc(signal)
+    elif check:
+        if "exact" not in preset.codec.traits:
+            raise OptionError(f"{preset.codec.name} does not decode to the same samples everywhere: no check")
+        chunks = iter(kept := list(chunks))
+        coded = io.BytesIO()
+        _write(coded, header, kept, {}, None, False)
+        decoded = decode(coded.getvalue(), threads=threads, limits=_UNLIMITED)
+        digest = _crc(decoded)
+    meta = {name: value for name, value in signal.meta.items() if not (strip and name != "icc")}
+    _write(file, header, chunks, meta, digest, indexed)
+    return header
+
+
+_UNLIMITED = Limits(max_pixels=2**48, max_samples=2**48, max_output_bytes=2**62, max_chunks=2**32)
+
+
+def _write(
+    file: Any,
+    header: Header,
+    chunks: Iterable[Chunk],
+    meta: Mapping[str, Any],
+    digest: bytes | None,
+    indexed: bool,
+) -> None:
+    writer = container.Writer(file, header, indexed=indexed)
+    for kind, name in ((Kind.ICC, "icc"), (Kind.EXIF, "exif"), (Kind.XMP, "xmp")):
+        if meta.get(name):
+            writer.metadata(kind, meta[name])
+    if meta.get("tags"):
+        writer.metadata(Kind.TAGS, container.tags_bytes(meta["tags"]))
+    for chunk in chunks:
+        writer.write(chunk)
+    if digest is not None:
+        writer.metadata(Kind.CHECK, b"\1" + digest)
+    writer.finish()
+
+
+def _codec_of(header: Header) -> Codec[Any]:
+    try:
+        found = registry.codec(header.codec)
+    except OptionError as error:
+        raise UnsupportedStream(f"codec {header.codec} is unknown") from error
+    if header.version > found.version:
+        known = found.version
+        raise UnsupportedStream(f"{header.codec} of version {header.version}: this one knows up to {known}")
+    if header.media != MEDIA_OF[found.signal]:
+        raise CorruptStream(f"{header.codec} does not code {header.media.name.lower()}")
+    return found
+
+
+def _streaming(found: Codec[Any]) -> StreamingCodec[Any]:
+    if "streaming" not in found.traits:
+        raise OptionError(f"{found.name} has no sessions: it lacks the trait streaming")
+    return cast("StreamingCodec[Any]", found)
+
+
+def _want(
+    header: Header,
+    scale: float | str,
+    start: float | None,
+    stop: float | None,
+    region: tuple[int, int, int, int] | None,
+) -> Want:
+    rate = header.sample_rate_hz if header.media == Media.AUDIO else 1
+
+    def units(value: float | None) -> int | None:
+        if value is None or (rate == 1 and value == int(value)):
+            return None if value is None else int(value)
+        if rate == 1:
+            raise OptionError(f"start and stop count {UNITS[header.media]}s, not {value}")
+        return round(value * rate)
+
+    want = Want(cast(Any, scale), units(start), units(stop), region)
+    if header.media not in (Media.IMAGE, Media.VIDEO) and (want.scale != 1 or region is not None):
+        raise OptionError(f"scale and region are for pictures, this is {header.media.name.lower()}")
+    return want
+
+
+def _decode(reader: container.Reader, want: Want, *, threads: int, limits: Limits) -> Any:
+    header = reader.header
+    found = _codec_of(header)
+    container.check_limits(header, limits, want.shift if "progressive" in found.traits else 0)
+    source = reader.source()
+    signal = found.decode(header, source, want, threads=threads, limits=limits)
+    if want.full and not reader.partial:
+        source.finish()
+        if not reader.live and header.media != Media.VIDEO and dims_of(signal) != header.dims:
+            raise CorruptStream(f"decodes to {dims_of(signal)}, the header says {header.dims}")
+        if reader.check is not None:
+            sha256 = reader.check[0] == 2
+            _compare_check(
+                reader, hashlib.sha256(canonical_bytes(signal)).digest() if sha256 else _crc(signal)
+            )
+    meta = {name: value for name, value in reader.metadata.items() if name != "note"}
+    return replace(signal, meta=meta) if meta else signal
+
+
+def _crc(signal: Signal) -> bytes:
+    return int(crc32c(canonical_bytes(signal))).to_bytes(4, "little")
+
+
+def _compare_check(reader: container.Reader, digest: bytes) -> None:
+    if reader.check is not None and len(reader.check[1]) == len(digest) and reader.check[1] != digest:
+        raise CorruptStream(_CHECK_DIFFERS)
+
+
+@dataclass
+class _Group:
+    """A ChunkSource of one DATA and its PARTs, with the TABLEs so far."""
+
+    chunks: list[Chunk]
+    partial: bool
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return self.select(lambda chunk: True)
+
+    def layers(self, highest: int) -> Iterator[Chunk]:
+        return self.select(lambda chunk: chunk.layer <= highest)
+
+    def covering(self, want: Want) -> Iterator[Chunk]:
+        return self.select(lambda chunk: True)
+
+    def select(self, keep: Any) -> Iterator[Chunk]:
+        while self.chunks:
+            chunk = self.chunks.pop(0)
+            if keep(chunk):
+                yield chunk
+
+
+def _groups(source: container.Source) -> Iterator[_Group]:
+    tables: list[Chunk] = []
+    group: list[Chunk] = []
+    for chunk in source:
+        if chunk.kind == Kind.DATA and group:
+            yield _Group([*tables, *group], source.partial)
+            group = []
+        (tables if chunk.kind == Kind.TABLE else group).append(chunk)
+    if group:
+        yield _Group([*tables, *group], source.partial)
+
+
+def _difference(a: Signal, b: Signal) -> float | None:
+    x, y = (getattr(s, {Image: "pixels", Audio: "samples"}.get(type(s), ""), None) for s in (a, b))
+    if x is None or y is None or x.shape != y.shape or x.dtype != y.dtype:
+        return None
+    return float(np.abs(x.astype(np.float64) - y).max(initial=0))
+
+
+def _tensor(signal: Signal, device: str) -> Any:
+    import torch
+
+    for name in ("pixels", "samples", "ids", "values"):
+        values: Array | None = getattr(signal, name, None)
+        if values is not None:
+            return torch.from_numpy(np.ascontiguousarray(values)).to(device)
+    raise OptionError(f"a {type(signal).__name__} has no tensor form")
+
+
+class _Counted:
+    """A file to write to that counts bytes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.num_bytes = 0
+
+    def write(self, data: bytes) -> int | None:
+        written = self._file.write(data)
+        self.num_bytes += len(data) if written is None else written
+        return written
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _output(target: Path_ | BinaryIO, force: bool) -> contextlib.AbstractContextManager[BinaryIO]:
+    if isinstance(target, (str, os.PathLike)):
+        return files.atomic(target, force=force)
+    return contextlib.nullcontext(target)
+
+
+def _refuse_same(source: object, target: object) -> None:
+    paths = [path for path in (source, target) if isinstance(path, (str, os.PathLike))]
+    if len(paths) == 2 and os.path.exists(paths[1]) and os.path.samefile(*paths):
+        raise OptionError(f"{os.fspath(paths[1])} is both input and output")
+
+
+def _has_gps(exif: bytes) -> bool:
+    """Whether an EXIF block has a GPS directory (tag 0x8825 of its first directory)."""
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "little", b"MM": "big"}.get(tiff[:2])
+    if order is None:
+        return False
+    little = cast(Any, order)
+    start = int.from_bytes(tiff[4:8], little)
+    count = int.from_bytes(tiff[start : start + 2], little)
+    tags = (tiff[start + 2 + 12 * i : start + 4 + 12 * i] for i in range(count))
+    return any(int.from_bytes(tag, little) == 0x8825 for tag in tags)
