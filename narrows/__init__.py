@@ -9,8 +9,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "api": "Info Preset Stream Verification codec decode decode_file decoder encode encode_file encoder info "
-    "open tokenizer verify",
+    "api": "Preset Verification codec decode decode_file decoder encode encode_file encoder tokenizer verify",
+    "stream": "Info Stream info open",
     "contracts": "Want",
     "errors": "CorruptStream LimitExceeded MissingExtra ModelError ModelNotFound NarrowsError OptionError "
     "PacketError SignalError StreamError TruncatedStream UnsupportedStream",

@@ -7,22 +7,17 @@ the container, with metadata before and the CHECK digest behind them. decode: th
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias, cast
 
 import numpy as np
 
 from narrows import container, files, registry
-from narrows._core import crc32c
 from narrows.contracts import (
-    DIM_NAMES,
     MEDIA_OF,
-    UNITS,
     Chunk,
     Codec,
     Decoder,
@@ -33,19 +28,47 @@ from narrows.contracts import (
     StreamingCodec,
     Tokenizer,
     Want,
-    dims_of,
     output_bytes,
 )
-from narrows.errors import CorruptStream, OptionError, SignalError, UnsupportedStream
+from narrows.errors import CorruptStream, OptionError, SignalError
 from narrows.limits import Limits
-from narrows.signals import Array, Audio, Blob, Image, Signal, canonical_bytes, equal
+from narrows.signals import Array, Audio, Blob, Image, Signal, equal
+from narrows.stream import (
+    CHECK_DIFFERS,
+    Data,
+    Info,
+    PathLike,
+    Stream,
+    check_digest,
+    codec_of,
+    decode_reader,
+    info,
+    make_want,
+    open,
+)
 
-Data: TypeAlias = bytes | bytearray | memoryview | BinaryIO
-Path_: TypeAlias = str | os.PathLike[str]
+__all__ = [
+    "Info",
+    "Preset",
+    "Stream",
+    "Verification",
+    "as_signal",
+    "codec",
+    "decode",
+    "decode_file",
+    "decoder",
+    "encode",
+    "encode_file",
+    "encoder",
+    "info",
+    "open",
+    "tokenizer",
+    "verify",
+]
+
 CodecName: TypeAlias = "str | Preset | None"
 
 CHECK_FROM_BYTES = 4096
-_CHECK_DIFFERS = "the decoded samples are not those that were coded: CHECK differs"
 
 
 @dataclass(frozen=True)
@@ -156,14 +179,14 @@ def decode(
     if out not in ("numpy", "torch"):
         raise OptionError(f"out must be numpy or torch, not {out!r}")
     reader = container.Reader(data, limits, partial=partial)
-    want = _want(reader.header, scale, start, stop, region)
-    signal = _decode(reader, want, threads=threads, limits=limits)
+    want = make_want(reader.header, scale, start, stop, region)
+    signal = decode_reader(reader, want, threads=threads, limits=limits)
     return signal if out == "numpy" else _tensor(signal, device)
 
 
 def encode_file(
-    source: Path_ | BinaryIO,
-    target: Path_ | BinaryIO,
+    source: PathLike | BinaryIO,
+    target: PathLike | BinaryIO,
     codec: CodecName = None,
     *,
     as_medium: str | None = None,
@@ -205,8 +228,8 @@ def encode_file(
 
 
 def decode_file(
-    source: Path_ | BinaryIO,
-    target: Path_ | BinaryIO,
+    source: PathLike | BinaryIO,
+    target: PathLike | BinaryIO,
     *,
     scale: float | str = 1,
     start: float | None = None,
@@ -232,74 +255,15 @@ def decode_file(
     """
     _refuse_same(source, target)
     with open(source, limits=limits, partial=partial) as stream:
-        want = _want(stream.header, scale, start, stop, region)
+        want = make_want(stream.header, scale, start, stop, region)
         if stream.header.media == Media.BYTES and want.full:
             with _output(target, force) as file:
                 for block in stream.blocks(threads=threads):
                     file.write(block.data)
         else:
-            signal = _decode(stream.reader, want, threads=threads, limits=limits)
+            signal = decode_reader(stream.reader, want, threads=threads, limits=limits)
             files.write(signal, target, extension=extension, force=force)
         return stream.reader.damage
-
-
-@dataclass(frozen=True)
-class Info:
-    """What a stream is, from its header and the heads of its chunks.
-
-    >>> import narrows
-    >>> info = narrows.info(narrows.encode(b"hello"))
-    >>> info.media, info.codec, info.dims, info.num_bytes, len(info.chunks)
-    ('bytes', 'bytes', {'size': 5}, 44, 2)
-    """
-
-    media: str
-    codec: str
-    version: int
-    model: str
-    dims: Mapping[str, int]
-    params_bytes: int
-    live: bool = False
-    indexed: bool = False
-    num_bytes: int = 0
-    num_tracks: int = 1
-    metadata: Mapping[str, int] = field(default_factory=dict)
-    has_gps: bool = False
-    chunks: tuple[container.ChunkInfo, ...] = ()
-
-    @classmethod
-    def of(cls, header: Header, meta: Mapping[str, Any], num_bytes: int, **more: Any) -> Info:
-        """Info of a header and metadata; sizes of the latter in bytes."""
-        sizes = {name: len(value) for name, value in meta.items() if isinstance(value, (bytes, str))}
-        sizes |= {"tags": len(container.tags_bytes(meta["tags"]))} if meta.get("tags") else {}
-        return cls(
-            header.media.name.lower(),
-            header.codec,
-            header.version,
-            header.model.hex(),
-            dict(zip(DIM_NAMES[header.media], header.dims, strict=True)),
-            len(header.params),
-            num_bytes=num_bytes,
-            metadata=sizes,
-            has_gps=_has_gps(meta.get("exif", b"")),
-            **more,
-        )
-
-    @property
-    def num_layers(self) -> int:
-        """Resolution layers among the chunks."""
-        return 1 + max((chunk.layer for chunk in self.chunks), default=0)
-
-
-def info(source: Path_ | Data, *, limits: Limits = Limits()) -> Info:
-    """What a stream is, without decoding it or reading its payloads: path, bytes or binary file.
-
-    >>> import narrows
-    >>> narrows.info(narrows.encode(b"hello")).codec
-    'bytes'
-    """
-    with open(source, limits=limits) as stream:
-        return stream.info
 
 
 @dataclass(frozen=True)
@@ -325,8 +289,8 @@ class Verification:
 
 
 def verify(
-    source: Path_ | Data,
-    against: Path_ | BinaryIO | Signal | None = None,
+    source: PathLike | Data,
+    against: PathLike | BinaryIO | Signal | None = None,
     *,
     threads: int = 1,
     limits: Limits = Limits(),
@@ -344,12 +308,12 @@ def verify(
     samples_match, difference, num_chunks = None, None, 0
     try:
         with open(source, limits=limits) as stream:
-            signal = _decode(stream.reader, Want(), threads=threads, limits=limits)
+            signal = decode_reader(stream.reader, Want(), threads=threads, limits=limits)
             samples_match = True if stream.reader.check else None
             num_chunks = len(stream.chunks)
     except CorruptStream as error:
         problems.append(str(error))
-        if error.message == _CHECK_DIFFERS:
+        if error.message == CHECK_DIFFERS:
             samples_match = False
     else:
         if against is not None:
@@ -360,117 +324,6 @@ def verify(
             if not equal(signal, cast(Signal, original)):
                 problems.append("the decoded signal differs from the original")
     return Verification(tuple(problems), num_chunks, samples_match, difference)
-
-
-def open(source: Path_ | Data, *, limits: Limits = Limits(), partial: bool = False) -> Stream:
-    """Open a stream, decoding nothing yet: path, bytes or binary file, also a pipe. A context manager.
-
-    >>> import narrows
-    >>> with narrows.open(narrows.encode(b"hello")) as stream:
-    ...     stream.unit, stream.read(start=1, stop=3).data
-    ('byte', b'el')
-    """
-    if isinstance(source, (str, os.PathLike)):
-        file = Path(source).open("rb")  # noqa: SIM115  Stream closes it
-        try:
-            return Stream(container.Reader(file, limits, partial=partial), file)
-        except BaseException:
-            file.close()
-            raise
-    return Stream(container.Reader(source, limits, partial=partial))
-
-
-class Stream:
-    """An open stream. `header` and `metadata` are known; `chunks` and `info` scan it; `read` decodes parts.
-
-    >>> import narrows
-    >>> b"".join(block.data for block in narrows.open(narrows.encode(b"hello")))
-    b'hello'
-    """
-
-    def __init__(self, reader: container.Reader, file: BinaryIO | None = None) -> None:
-        self.reader = reader
-        self._file = file
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file, if `open` opened it."""
-        if self._file is not None:
-            self._file.close()
-
-    @property
-    def header(self) -> Header:
-        """Of the first track."""
-        return self.reader.header
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        """ICC, EXIF, XMP, tags and note, as far as the stream has been read."""
-        return self.reader.metadata
-
-    @property
-    def unit(self) -> str:
-        """What `read` counts in: second, row, byte, frame, id, vector or cell."""
-        return "second" if self.header.media == Media.AUDIO else UNITS[self.header.media]
-
-    @property
-    def chunks(self) -> tuple[container.ChunkInfo, ...]:
-        """Every chunk, found by skipping from head to head; of a pipe none."""
-        return tuple(self.reader.scan()) if self.reader.seekable else ()
-
-    @property
-    def info(self) -> Info:
-        """What the stream is."""
-        chunks = self.chunks
-        return Info.of(
-            self.header,
-            self.reader.metadata,
-            chunks[-1].end if chunks else 0,
-            live=self.reader.live,
-            indexed=self.reader.indexed,
-            num_tracks=len(self.reader.tracks),
-            chunks=chunks,
-        )
-
-    def read(
-        self,
-        start: float | None = None,
-        stop: float | None = None,
-        *,
-        scale: float | str = 1,
-        region: tuple[int, int, int, int] | None = None,
-        threads: int = 1,
-    ) -> Any:
-        """The signal, or a part of it: `decode` says more. Reads no more than the part needs, if it can."""
-        want = _want(self.header, scale, start, stop, region)
-        return _decode(self.reader, want, threads=threads, limits=self.reader.limits)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self.blocks()
-
-    def blocks(self, *, threads: int = 1) -> Iterator[Any]:
-        """The signal in the blocks it was coded in, one in memory at a time; whole if its codec cannot."""
-        found = _codec_of(self.header)
-        if "seekable" not in found.traits or self.header.media in (Media.TOKENS, Media.VIDEO):
-            yield _decode(self.reader, Want(), threads=threads, limits=self.reader.limits)
-            return
-        source = self.reader.source()
-        digest = 0
-        for group in _groups(source):
-            first = min(chunk.first for chunk in group.chunks if chunk.kind != Kind.TABLE)
-            end = max(chunk.first + chunk.count for chunk in group.chunks)
-            block = found.decode(
-                self.header, group, Want(start=first, stop=end), threads=threads, limits=self.reader.limits
-            )
-            digest = crc32c(canonical_bytes(block), digest)
-            yield block
-        source.finish()
-        _compare_check(self.reader, digest.to_bytes(4, "little"))
 
 
 def encoder(
@@ -503,7 +356,7 @@ def decoder(header: bytes, *, state: bytes | None = None, limits: Limits = Limit
     narrows.errors.OptionError: bytes has no sessions: it lacks the trait streaming
     """
     _, parsed = container.read_preamble(container.Input(header), limits)
-    return _streaming(_codec_of(parsed)).decoder(parsed, state=state)
+    return _streaming(codec_of(parsed)).decoder(parsed, state=state)
 
 
 def as_signal(value: Any) -> Signal:
@@ -545,7 +398,7 @@ def _encode(
     header, chunks = preset.codec.encode(signal, preset.options, threads=threads)
     digest: bytes | None = None
     if header.lossless and (check or output_bytes(header) > CHECK_FROM_BYTES):
-        digest = _crc(signal)
+        digest = check_digest(signal)
     elif check:
         if "exact" not in preset.codec.traits:
             raise OptionError(f"{preset.codec.name} does not decode to the same samples everywhere: no check")
@@ -553,7 +406,7 @@ def _encode(
         coded = io.BytesIO()
         _write(coded, header, kept, {}, None, False)
         decoded = decode(coded.getvalue(), threads=threads, limits=_UNLIMITED)
-        digest = _crc(decoded)
+        digest = check_digest(decoded)
     meta = {name: value for name, value in signal.meta.items() if not (strip and name != "icc")}
     _write(file, header, chunks, meta, digest, indexed)
     return header
@@ -583,108 +436,10 @@ def _write(
     writer.finish()
 
 
-def _codec_of(header: Header) -> Codec[Any]:
-    try:
-        found = registry.codec(header.codec)
-    except OptionError as error:
-        raise UnsupportedStream(f"codec {header.codec} is unknown") from error
-    if header.version > found.version:
-        known = found.version
-        raise UnsupportedStream(f"{header.codec} of version {header.version}: this one knows up to {known}")
-    if header.media != MEDIA_OF[found.signal]:
-        raise CorruptStream(f"{header.codec} does not code {header.media.name.lower()}")
-    return found
-
-
 def _streaming(found: Codec[Any]) -> StreamingCodec[Any]:
     if "streaming" not in found.traits:
         raise OptionError(f"{found.name} has no sessions: it lacks the trait streaming")
     return cast("StreamingCodec[Any]", found)
-
-
-def _want(
-    header: Header,
-    scale: float | str,
-    start: float | None,
-    stop: float | None,
-    region: tuple[int, int, int, int] | None,
-) -> Want:
-    rate = header.sample_rate_hz if header.media == Media.AUDIO else 1
-
-    def units(value: float | None) -> int | None:
-        if value is None or (rate == 1 and value == int(value)):
-            return None if value is None else int(value)
-        if rate == 1:
-            raise OptionError(f"start and stop count {UNITS[header.media]}s, not {value}")
-        return round(value * rate)
-
-    want = Want(cast(Any, scale), units(start), units(stop), region)
-    if header.media not in (Media.IMAGE, Media.VIDEO) and (want.scale != 1 or region is not None):
-        raise OptionError(f"scale and region are for pictures, this is {header.media.name.lower()}")
-    return want
-
-
-def _decode(reader: container.Reader, want: Want, *, threads: int, limits: Limits) -> Any:
-    header = reader.header
-    found = _codec_of(header)
-    container.check_limits(header, limits, want.shift if "progressive" in found.traits else 0)
-    source = reader.source()
-    signal = found.decode(header, source, want, threads=threads, limits=limits)
-    if want.full and not reader.partial:
-        source.finish()
-        if not reader.live and header.media != Media.VIDEO and dims_of(signal) != header.dims:
-            raise CorruptStream(f"decodes to {dims_of(signal)}, the header says {header.dims}")
-        if reader.check is not None:
-            sha256 = reader.check[0] == 2
-            _compare_check(
-                reader, hashlib.sha256(canonical_bytes(signal)).digest() if sha256 else _crc(signal)
-            )
-    meta = {name: value for name, value in reader.metadata.items() if name != "note"}
-    return replace(signal, meta=meta) if meta else signal
-
-
-def _crc(signal: Signal) -> bytes:
-    return int(crc32c(canonical_bytes(signal))).to_bytes(4, "little")
-
-
-def _compare_check(reader: container.Reader, digest: bytes) -> None:
-    if reader.check is not None and len(reader.check[1]) == len(digest) and reader.check[1] != digest:
-        raise CorruptStream(_CHECK_DIFFERS)
-
-
-@dataclass
-class _Group:
-    """A ChunkSource of one DATA and its PARTs, with the TABLEs so far."""
-
-    chunks: list[Chunk]
-    partial: bool
-
-    def __iter__(self) -> Iterator[Chunk]:
-        return self.select(lambda chunk: True)
-
-    def layers(self, highest: int) -> Iterator[Chunk]:
-        return self.select(lambda chunk: chunk.layer <= highest)
-
-    def covering(self, want: Want) -> Iterator[Chunk]:
-        return self.select(lambda chunk: True)
-
-    def select(self, keep: Any) -> Iterator[Chunk]:
-        while self.chunks:
-            chunk = self.chunks.pop(0)
-            if keep(chunk):
-                yield chunk
-
-
-def _groups(source: container.Source) -> Iterator[_Group]:
-    tables: list[Chunk] = []
-    group: list[Chunk] = []
-    for chunk in source:
-        if chunk.kind == Kind.DATA and group:
-            yield _Group([*tables, *group], source.partial)
-            group = []
-        (tables if chunk.kind == Kind.TABLE else group).append(chunk)
-    if group:
-        yield _Group([*tables, *group], source.partial)
 
 
 def _difference(a: Signal, b: Signal) -> float | None:
@@ -720,7 +475,7 @@ class _Counted:
         self._file.flush()
 
 
-def _output(target: Path_ | BinaryIO, force: bool) -> contextlib.AbstractContextManager[BinaryIO]:
+def _output(target: PathLike | BinaryIO, force: bool) -> contextlib.AbstractContextManager[BinaryIO]:
     if isinstance(target, (str, os.PathLike)):
         return files.atomic(target, force=force)
     return contextlib.nullcontext(target)
@@ -730,16 +485,3 @@ def _refuse_same(source: object, target: object) -> None:
     paths = [path for path in (source, target) if isinstance(path, (str, os.PathLike))]
     if len(paths) == 2 and os.path.exists(paths[1]) and os.path.samefile(*paths):
         raise OptionError(f"{os.fspath(paths[1])} is both input and output")
-
-
-def _has_gps(exif: bytes) -> bool:
-    """Whether an EXIF block has a GPS directory (tag 0x8825 of its first directory)."""
-    tiff = exif.removeprefix(b"Exif\0\0")
-    order = {b"II": "little", b"MM": "big"}.get(tiff[:2])
-    if order is None:
-        return False
-    little = cast(Any, order)
-    start = int.from_bytes(tiff[4:8], little)
-    count = int.from_bytes(tiff[start : start + 2], little)
-    tags = (tiff[start + 2 + 12 * i : start + 4 + 12 * i] for i in range(count))
-    return any(int.from_bytes(tag, little) == 0x8825 for tag in tags)
