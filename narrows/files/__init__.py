@@ -16,7 +16,7 @@ from narrows.files.output import atomic
 from narrows.limits import Limits
 from narrows.signals import Audio, Blob, Image, Signal
 
-__all__ = ["MEDIA", "STREAM_MAGIC", "atomic", "detect", "plain_extension", "read", "write"]
+__all__ = ["MEDIA", "STREAM_MAGIC", "atomic", "detect", "plain_extension", "read", "seekable", "write"]
 
 STREAM_MAGIC = b"\x89NRW"
 MEDIA = ("image", "audio", "bytes")
@@ -53,15 +53,18 @@ def read(
         raise OptionError(f"no medium {as_medium!r}; known: {', '.join(MEDIA)}")
     if isinstance(source, (str, os.PathLike)):
         with Path(source).open("rb") as file:
-            return _read(file, limits, as_medium)
-    if not (source.seekable() and source.tell() == 0):
-        source = io.BytesIO(_drain(source, limits))
-    return _read(source, limits, as_medium)
+            return _read(seekable(file, limits), limits, as_medium)  # it may be a named pipe
+    return _read(seekable(source, limits), limits, as_medium)
+
+
+def seekable(file: BinaryIO, limits: Limits = Limits()) -> BinaryIO:
+    """Return `file` if it can seek and stands at its start, else what is left of it, taken into memory."""
+    if file.seekable() and file.tell() == 0:
+        return file
+    return io.BytesIO(_drain(file, limits))
 
 
 def _read(file: BinaryIO, limits: Limits, medium: str | None) -> Signal:
-    if not file.seekable():  # a named pipe
-        file = io.BytesIO(_drain(file, limits))
     head = file.read(_HEAD_BYTES)
     file.seek(0)
     medium = medium or detect(head)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+_parts: set[Path] = set()
 _NAME_BYTES = 200  # of the target's name inside the part's, so that it stays under the usual limit of 255
 
 
@@ -36,6 +37,7 @@ def atomic(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[Bin
         raise FileExistsError(17, "File exists", os.fspath(path))
 
     part, file = _open_part(target, path)
+    _parts.add(part)
     try:
         with file:
             yield file
@@ -45,8 +47,19 @@ def atomic(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[Bin
                 os.chmod(part, stat.S_IMODE(mode))
         _give_name(part, target, path, force)
     finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+        _remove(part)
+
+
+def discard_parts() -> None:
+    """Remove the parts of all outputs under way: for a process that ends without unwinding its stack."""
+    for part in list(_parts):
+        _remove(part)
+
+
+def _remove(part: Path) -> None:
+    with contextlib.suppress(OSError):
+        part.unlink()
+    _parts.discard(part)
 
 
 def _open_part(target: Path, path: str | os.PathLike[str]) -> tuple[Path, BinaryIO]:

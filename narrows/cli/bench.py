@@ -1,0 +1,46 @@
+"""`narrows bench`: how fast and how small, against peers, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+
+from narrows.cli import options
+from narrows.cli.outcome import DONE
+from narrows.cli.terminal import Terminal
+
+NAME = "bench"
+USAGE = "narrows bench entropy | codecs [NAME...] [--json]"
+SUMMARY = "measure the entropy coder or codecs on this machine"
+EXAMPLES = """\
+  narrows bench entropy
+  narrows bench codecs wave bytes --json"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `bench` takes."""
+    parser.add_argument("what", choices=("entropy", "codecs"), help="what to measure")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these codecs")
+    options.add_talk(parser, json=True)
+
+
+def run(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Measure and print a table, or one JSON object a row."""
+    from importlib import import_module
+
+    rows = import_module(f"narrows.bench.{args.what}").rows(args.names)
+    header = True
+    for row in rows:
+        if args.json:
+            terminal.json(f"narrows.bench.{args.what}/1", **row)
+            continue
+        if header:
+            terminal.result("  ".join(f"{key:>12}" for key in row))
+            header = False
+        terminal.result("  ".join(f"{_shown(value):>12}" for value in row.values()))
+    return DONE
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.3f}" if abs(value) < 10 else f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
