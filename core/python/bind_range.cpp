@@ -1,3 +1,160 @@
-#include "bind.hpp"
+#include <memory>
+#include <optional>
+#include <vector>
 
-void bind_range(nb::module_& m) { (void)m; }
+#include "bind_arrays.hpp"
+#include "narrows/range_tables.hpp"
+
+std::shared_ptr<const narrows::Tables> tables_of(nb::handle held);
+
+namespace {
+
+using narrows::Status;
+
+struct Adaptive {
+    narrows::AdaptiveTables tables;
+};
+
+struct AdaptiveBits {
+    std::vector<narrows::AdaptiveBit> models;
+};
+
+struct Encoder {
+    narrows::RangeEncoder coder;
+    bool finished = false;
+};
+
+// Keeps the bytes that it reads.
+struct Decoder {
+    explicit Decoder(std::span<const uint8_t> b) : bytes(b.begin(), b.end()), coder(bytes) {}
+    std::vector<uint8_t> bytes;
+    narrows::CountingDecoder coder;
+};
+
+std::span<const int32_t> int32_of(const Array& array) {
+    if (array.dtype() != nb::dtype<int32_t>()) throw nb::value_error("symbols are int32 here");
+    return span_of<int32_t>(array);
+}
+
+std::span<int32_t> writable_int32_of(const WritableArray& array) {
+    if (array.dtype() != nb::dtype<int32_t>()) throw nb::value_error("symbols are int32 here");
+    return {static_cast<int32_t*>(array.data()), array.size()};
+}
+
+void check_open(const Encoder& encoder) {
+    if (encoder.finished) throw nb::value_error("the encoder is finished");
+}
+
+// Calls `with` on whichever kind of model `object` is.
+template <typename With>
+Status with_model(nb::handle object, With with) {
+    if (nb::isinstance<Adaptive>(object)) return with(nb::cast<Adaptive&>(object).tables);
+    if (nb::isinstance<AdaptiveBits>(object)) return with(std::span(nb::cast<AdaptiveBits&>(object).models));
+    return with(*tables_of(object));
+}
+
+}  // namespace
+
+void bind_range(nb::module_& m) {
+    nb::class_<Adaptive>(m, "Adaptive")
+        .def("__init__", [](Adaptive* self, nb::handle tables, uint32_t weight, uint32_t max_shift) {
+            Adaptive made;
+            std::string what;
+            raise_unless_ok(narrows::AdaptiveTables::make(tables_of(tables), weight, max_shift, made.tables, what),
+                            what.c_str());
+            new (self) Adaptive(std::move(made));
+        })
+        .def("__copy__", [](const Adaptive& self) { return Adaptive(self); })
+        .def("frequency", [](const Adaptive& self, size_t table, uint32_t token) {
+            const narrows::Tables& tables = self.tables.tables();
+            if (table >= tables.size()) throw nb::value_error("an index names no table");
+            const uint32_t symbol = token - !tables[table].has_escape;
+            if (token >= tables[table].num_tokens || symbol == UINT32_MAX) return 0u;
+            return self.tables[table].frequency(symbol);
+        });
+    nb::class_<AdaptiveBits>(m, "AdaptiveBits")
+        .def("__init__", [](AdaptiveBits* self, size_t num_contexts) {
+            if (num_contexts < 1 || num_contexts > 65536) throw nb::value_error("there must be 1 to 65,536 contexts");
+            new (self) AdaptiveBits{std::vector<narrows::AdaptiveBit>(num_contexts)};
+        })
+        .def("__copy__", [](const AdaptiveBits& self) { return AdaptiveBits(self); })
+        .def("p1", [](const AdaptiveBits& self, size_t context) {
+            if (context >= self.models.size()) throw nb::value_error("an index names no context");
+            return self.models[context].p1();
+        });
+
+    nb::class_<Encoder>(m, "RangeEncoder")
+        .def(nb::init<>())
+        .def("put", [](Encoder& self, const Array& symbols, const Array& index, nb::handle model) {
+            check_open(self);
+            std::string what;
+            const narrows::Indexes i = indexes_of(index);
+            const auto s = int32_of(symbols);
+            const Status status =
+                with_model(model, [&](auto&& tables) { return narrows::put(self.coder, s, i, tables, what); });
+            raise_unless_ok(status, what.c_str());
+        })
+        .def("put_bits", [](Encoder& self, nb::ndarray<const uint32_t, nb::c_contig> values,
+                            nb::ndarray<const uint8_t, nb::c_contig> counts) {
+            check_open(self);
+            if (values.size() != counts.size()) throw nb::value_error("values and counts differ in length");
+            for (size_t i = 0; i < values.size(); ++i)
+                if (counts.data()[i] > 32 || uint64_t{values.data()[i]} >> counts.data()[i])
+                    throw nb::value_error("a value does not fit its count of bits, at most 32");
+            for (size_t i = 0; i < values.size(); ++i) self.coder.encode_raw(values.data()[i], counts.data()[i]);
+        })
+        .def("tell_bits", [](const Encoder& self) {
+            check_open(self);
+            return narrows::tell_256(self.coder.bytes_so_far(), self.coder.range());
+        })
+        .def("finish", [](Encoder& self) {
+            check_open(self);
+            self.finished = true;
+            return to_bytes(self.coder.finish());
+        });
+
+    nb::class_<Decoder>(m, "RangeDecoder")
+        .def("__init__", [](Decoder* self, nb::handle payload) { new (self) Decoder(Buffer(payload).bytes()); })
+        .def("get", [](Decoder& self, const WritableArray& symbols, const Array& index, nb::handle model) {
+            std::string what;
+            const narrows::Indexes i = indexes_of(index);
+            const auto s = writable_int32_of(symbols);
+            const Status status =
+                with_model(model, [&](auto&& tables) { return narrows::get(self.coder, s, i, tables, what); });
+            raise_unless_ok(status, what.c_str());
+        })
+        .def("get_bits", [](Decoder& self, nb::ndarray<uint32_t, nb::c_contig> values,
+                            nb::ndarray<const uint8_t, nb::c_contig> counts) {
+            if (values.size() != counts.size()) throw nb::value_error("values and counts differ in length");
+            for (size_t i = 0; i < values.size(); ++i)
+                if (counts.data()[i] > 32) throw nb::value_error("a count of bits is above 32");
+            for (size_t i = 0; i < values.size(); ++i) values.data()[i] = self.coder.decode_raw(counts.data()[i]);
+            if (self.coder.padded() > 4) raise_unless_ok(Status::truncated, "the stream ends early");
+        })
+        .def("tell_bits", [](const Decoder& self) { return self.coder.tell_256(); })
+        .def("finish", [](const Decoder& self) {
+            if (self.coder.padded() > 4) raise_unless_ok(Status::truncated, "the stream ends early");
+            if (!self.coder.finished()) raise_unless_ok(Status::corrupt, "bytes are left over");
+        });
+
+    m.def("adaptive_encode", [](const Array& symbols, const Array& index, Adaptive& tables, bool check,
+                                bool hash_index) {
+        const narrows::Indexes i = indexes_of(index);
+        const auto s = int32_of(symbols);
+        std::vector<uint8_t> payload;
+        std::string what;
+        narrows::EncodeOptions options;
+        options.check = check;
+        options.hash_index = hash_index;
+        raise_unless_ok(narrows::encode(s, i, tables.tables, options, payload, what), what.c_str());
+        return to_bytes(payload);
+    });
+    m.def("adaptive_decode", [](nb::handle payload, const Array& index, Adaptive& tables,
+                                const WritableArray& symbols, bool check) {
+        const Buffer buffer(payload);
+        const narrows::Indexes i = indexes_of(index);
+        const auto s = writable_int32_of(symbols);
+        std::string what;
+        raise_unless_ok(narrows::decode(buffer.bytes(), i, tables.tables, {check, 1}, s, what), what.c_str());
+    });
+}

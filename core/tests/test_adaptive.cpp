@@ -33,7 +33,7 @@ unsigned total(const AdaptiveTable& table) {
 void frequencies_stay_positive_and_vectors_agree() {
     Random random{3};
     for (int round = 0; round < 600; ++round) {
-        const unsigned n = 2 + random.below(16);
+        const unsigned n = 1 + random.below(17);
         AdaptiveTable table;
         CHECK(table.start(random_frequencies(random, n), 2 + random.below(round % 3 ? 400 : 32767),
                           1 + random.below(12)) == Status::ok);
@@ -58,7 +58,7 @@ void frequencies_stay_positive_and_vectors_agree() {
 void every_symbol_survives() {
     Random random{4};
     for (int round = 0; round < 300; ++round) {
-        const unsigned n = 2 + random.below(16);
+        const unsigned n = 1 + random.below(17);
         AdaptiveTable start;
         CHECK(start.start(random_frequencies(random, n)) == Status::ok);
         AdaptiveTable a = start, b = start;
@@ -114,7 +114,7 @@ void hostile_bytes_are_harmless() {
         std::vector<uint8_t> bytes(random.below(40));
         for (auto& byte : bytes) byte = static_cast<uint8_t>(random.below(3) ? random.next() : 255);
         AdaptiveTable table;
-        CHECK(table.start(random_frequencies(random, 2 + random.below(16))) == Status::ok);
+        CHECK(table.start(random_frequencies(random, 1 + random.below(17))) == Status::ok);
         RangeDecoder decoder(bytes);
         for (int i = 0; i < 400; ++i) CHECK(table.decode(decoder) < table.num_symbols());
     }
@@ -123,7 +123,6 @@ void hostile_bytes_are_harmless() {
 void bad_starts_are_refused() {
     AdaptiveTable table;
     const std::vector<uint16_t> good{16384, 16384};
-    CHECK(table.start(std::vector<uint16_t>{32768}) == Status::bad_argument);
     CHECK(table.start(std::vector<uint16_t>{}) == Status::bad_argument);
     CHECK(table.start(std::vector<uint16_t>{0, 32768}) == Status::bad_argument);
     CHECK(table.start(std::vector<uint16_t>{1, 32766}) == Status::bad_argument);
@@ -132,6 +131,7 @@ void bad_starts_are_refused() {
     CHECK(table.start(good, 200, 13) == Status::bad_argument);
     CHECK(table.start(good, 200, 0) == Status::bad_argument);
     CHECK(table.start(good) == Status::ok);
+    CHECK(table.start(std::vector<uint16_t>{32768}) == Status::ok);
 }
 
 }  // namespace

@@ -78,12 +78,12 @@ class AdaptiveTable {
     static constexpr uint32_t kBits = 15;
     static constexpr uint32_t kFloor = 2;
 
-    // Starts from 2 to 17 frequencies of at least 1 that sum to 2^15. `weight` is 2 to 2^15 counts,
+    // Starts from 1 to 17 frequencies of at least 1 that sum to 2^15. `weight` is 2 to 2^15 counts,
     // `max_shift` 1 to 12.
     [[nodiscard]] Status start(std::span<const uint16_t> frequencies, uint32_t weight = 200,
                                uint32_t max_shift = 10) noexcept {
         const size_t n = frequencies.size();
-        if (n < 2 || n > kMaxSymbols || weight < 2 || weight > 32768 || max_shift < 1 || max_shift > 12)
+        if (n < 1 || n > kMaxSymbols || weight < 2 || weight > 32768 || max_shift < 1 || max_shift > 12)
             return Status::bad_argument;
         uint32_t sum = 0;
         for (uint16_t f : frequencies) {

@@ -1,0 +1,92 @@
+// The inner loops of rANS, one set an instruction set. All sizes are checked in payload.cpp before a kernel runs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "narrows/cpu.hpp"
+#include "narrows/tables.hpp"
+
+namespace narrows {
+
+inline constexpr uint32_t kMaxLanes = 32;
+
+// A growing list of symbol positions. Its growth is out of line, so that kernels compiled for newer instruction
+// sets instantiate nothing that others could link to.
+class Positions {
+   public:
+    void add(uint32_t position) {
+        if (size_ == capacity_) grow();
+        data_[size_++] = position;
+    }
+    size_t size() const noexcept { return size_; }
+    uint32_t operator[](size_t i) const noexcept { return data_[i]; }
+
+   private:
+    void grow();
+    std::unique_ptr<uint32_t[]> data_;
+    size_t size_ = 0;
+    size_t capacity_ = 0;
+};
+
+template <typename Symbol, typename Index>
+struct EncodeJob {
+    const Symbol* symbols;
+    const Index* index;  // each below tables->size()
+    uint32_t n;
+    uint32_t lanes;
+    const Tables* tables;
+    uint16_t* words;           // room for n + 32
+    uint32_t states[kMaxLanes];  // out
+    Positions escapes;         // out, descending
+    bool closed = false;       // out: a symbol lies outside a table without an escape
+};
+
+template <typename Symbol, typename Index>
+struct DecodeJob {
+    Symbol* symbols;     // out; at an escape its low bits added to offset - 2^shift
+    const Index* index;  // each below tables->size()
+    uint32_t n;
+    uint32_t lanes;
+    const Tables* tables;
+    const uint16_t* words;  // kPadding words before the first may be read, not used
+    uint32_t num_words;
+    uint32_t states[kMaxLanes];  // in: each at least 2^16; out
+    Positions candidates;        // out, ascending: escapes, and in a mixture of tables first tokens without one
+    bool fits = true;            // out: every value fits Symbol
+};
+
+// Words before the first that a decoding kernel may read.
+inline constexpr size_t kPadding = 32;
+
+struct Kernels {
+    // Return the number of words written.
+    template <typename Symbol, typename Index>
+    using Encode = uint32_t (*)(EncodeJob<Symbol, Index>&);
+    // Return the number of words left, or kOverrun if there were too few.
+    template <typename Symbol, typename Index>
+    using Decode = uint32_t (*)(DecodeJob<Symbol, Index>&);
+
+    Encode<int8_t, uint8_t> encode_i8_u8;
+    Encode<int8_t, uint16_t> encode_i8_u16;
+    Encode<int16_t, uint8_t> encode_i16_u8;
+    Encode<int16_t, uint16_t> encode_i16_u16;
+    Encode<int32_t, uint8_t> encode_i32_u8;
+    Encode<int32_t, uint16_t> encode_i32_u16;
+    Decode<int16_t, uint8_t> decode_i16_u8;
+    Decode<int16_t, uint16_t> decode_i16_u16;
+    Decode<int32_t, uint8_t> decode_i32_u8;
+    Decode<int32_t, uint16_t> decode_i32_u16;
+};
+inline constexpr uint32_t kOverrun = UINT32_MAX;
+
+extern const Kernels kScalarKernels;
+#if defined(__x86_64__)
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Kernels;
+#endif
+
+[[nodiscard]] const Kernels& kernels(Isa isa) noexcept;
+
+}  // namespace narrows

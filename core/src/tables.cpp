@@ -1,0 +1,189 @@
+#include "narrows/tables.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <mutex>
+#include <queue>
+
+#include "narrows/crc.hpp"
+#include "narrows/log2.hpp"
+
+namespace narrows {
+namespace {
+
+template <typename Integer>
+void append(std::vector<uint8_t>& bytes, Integer value) {
+    for (size_t i = 0; i < sizeof value; ++i) bytes.push_back(static_cast<uint8_t>(static_cast<uint64_t>(value) >> (8 * i)));
+}
+
+}  // namespace
+
+struct Tables::Lazy {
+    std::once_flag once;
+    Buckets buckets;
+};
+
+Tables::Tables() : lazy_(std::make_unique<Lazy>()) {}
+Tables::~Tables() = default;
+
+Status Tables::make(uint32_t bits, std::span<const int32_t> offset, std::span<const uint8_t> shift,
+                    std::span<const uint32_t> num_tokens, std::span<const uint32_t> frequencies,
+                    std::shared_ptr<const Tables>& tables, const char*& what) {
+    const auto refuse = [&what](const char* why) {
+        what = why;
+        return Status::bad_argument;
+    };
+    const size_t n = offset.size();
+    if (bits < kMinBits || bits > kMaxBits) return refuse("bits must be 8 to 16");
+    if (n == 0 || n > kMaxTables) return refuse("there must be 1 to 65,536 tables");
+    if (shift.size() != n || num_tokens.size() != n) return refuse("offset, shift and size must have equal lengths");
+    if (frequencies.size() > kMaxTokens) return refuse("the tables have more than 16,777,216 tokens together");
+
+    const uint32_t total = 1u << bits;
+    uint64_t tokens = 0;
+    for (size_t i = 0; i < n; ++i) {
+        if (shift[i] > kMaxShift) return refuse("a shift is above 20");
+        // Token 0 may own nothing, every other at least one slot.
+        if (num_tokens[i] < 1 || num_tokens[i] > total + 1) return refuse("a table's size is not 1 to 2^bits + 1");
+        const int64_t span = static_cast<int64_t>(num_tokens[i] - 1) << shift[i];
+        if (offset[i] + span - 1 > std::numeric_limits<int32_t>::max())
+            return refuse("a table reaches beyond int32");
+        tokens += num_tokens[i];
+    }
+    if (tokens != frequencies.size()) return refuse("sizes and frequencies differ in number of tokens");
+
+    std::shared_ptr<Tables> made(new Tables);
+    made->bits_ = bits;
+    made->tables_.reserve(n);
+    made->cdf_.reserve(frequencies.size() + n);
+    std::vector<uint8_t> canonical;
+    canonical.reserve(5 + n * 9 + frequencies.size() * 4);
+    append(canonical, static_cast<uint8_t>(bits));
+    append(canonical, static_cast<uint32_t>(n));
+    size_t at = 0;
+    for (size_t i = 0; i < n; ++i) {
+        Table table{};
+        table.offset = offset[i];
+        table.num_tokens = num_tokens[i];
+        table.first = static_cast<uint32_t>(made->cdf_.size());
+        table.shift = shift[i];
+        table.slot_shift = static_cast<uint8_t>(std::min<uint32_t>(shift[i], kMaxSlotShift));
+        table.has_escape = frequencies[at] != 0;
+        append(canonical, shift[i]);
+        append(canonical, offset[i]);
+        append(canonical, num_tokens[i]);
+        uint64_t sum = 0;
+        uint64_t entropy = 0;
+        for (uint32_t token = 0; token < num_tokens[i]; ++token) {
+            const uint32_t f = frequencies[at++];
+            if (f == 0 && token != 0) return refuse("a frequency is zero");
+            if (f & ((1u << table.slot_shift) - 1)) return refuse("a frequency is no multiple of 2^min(shift, 7)");
+            made->cdf_.push_back(static_cast<uint32_t>(sum));
+            sum += f;
+            if (sum > total) return refuse("a table's frequencies sum to more than 2^bits");
+            if (f) entropy += uint64_t{f} * (cost_256(f >> table.slot_shift, bits) + 256u * (table.shift - table.slot_shift));
+            append(canonical, f);
+        }
+        if (sum != total) return refuse("a table's frequencies sum to less than 2^bits");
+        made->cdf_.push_back(total);
+        made->entropy_256_.push_back(static_cast<uint32_t>(entropy >> bits));
+        made->any_escape_ |= table.has_escape;
+        made->any_raw_ |= table.shift > table.slot_shift;
+        made->tables_.push_back(table);
+    }
+    made->digest_ = crc32c(canonical);
+    made->reciprocals_.resize(made->cdf_.size());
+    if (bits < 16) made->encode_entries_.resize(made->cdf_.size());
+    for (const Table& table : made->tables_)
+        for (uint32_t token = 0; token < table.num_tokens; ++token) {
+            const uint32_t at_token = table.first + token;
+            const uint32_t start = made->cdf_[at_token];
+            const uint32_t g = (made->cdf_[at_token + 1] - start) >> table.slot_shift;
+            if (bits < 16) made->encode_entries_[at_token] = start << 16 | g;
+            if (g == 1)
+                made->reciprocals_[at_token] = {UINT64_MAX, start + total - (1u << table.slot_shift), 1};
+            else if (g)
+                made->reciprocals_[at_token] = {UINT64_MAX / g + 1, start, g};
+        }
+    tables = std::move(made);
+    return Status::ok;
+}
+
+const Buckets& Tables::buckets() const {
+    std::call_once(lazy_->once, [this] {
+        // Entries hold 15-bit frequencies, 3-bit shifts and 16-bit values; a quarter of L2 holds 2^15 of them.
+        if (bits_ > 15 || any_raw_ || size() > 4096) return;
+        for (const Table& table : tables_) {
+            const int64_t last = table.offset + static_cast<int64_t>(table.span());
+            if (table.offset - (1 << table.shift) < INT16_MIN || last > INT16_MAX) return;
+        }
+        uint32_t log2_per_table = 6;
+        while (log2_per_table < std::min(12u, bits_) && (size() << (log2_per_table + 1)) <= 32768) ++log2_per_table;
+        const uint32_t slots = 1u << (bits_ - log2_per_table);
+        std::vector<uint64_t> entries;
+        entries.reserve(size() << log2_per_table);
+        for (const Table& table : tables_) {
+            const uint32_t* cdf = cdf_.data() + table.first;
+            uint32_t token = 0;
+            for (uint32_t slot = 0; slot < 1u << bits_; slot += slots) {
+                while (cdf[token + 1] <= slot) ++token;
+                const uint32_t f0 = cdf[token + 1] - cdf[token];
+                const uint32_t f1 = token + 1 < table.num_tokens ? cdf[token + 2] - cdf[token + 1] : 1;
+                const int32_t value = table.offset + ((static_cast<int32_t>(token) - 1) << table.shift);
+                const uint32_t low = cdf[token] | (f0 - 1) << 15 | uint32_t{table.shift} << 30;
+                const uint32_t high =
+                    (f1 - 1) | uint32_t{table.shift} >> 2 << 15 | static_cast<uint32_t>(value) << 16;
+                entries.push_back(uint64_t{high} << 32 | low);
+            }
+        }
+        lazy_->buckets = {std::move(entries), log2_per_table};
+    });
+    return lazy_->buckets;
+}
+
+Status apportion(std::span<const uint64_t> weights, uint32_t bits, std::span<uint32_t> units) {
+    using Wide = unsigned __int128;
+    if (bits > 16 || weights.empty() || weights.size() > 1u << bits || units.size() != weights.size())
+        return Status::bad_argument;
+    Wide total = 0;
+    for (uint64_t w : weights) total += w;
+    if (total == 0) return Status::bad_argument;
+
+    int64_t left = int64_t{1} << bits;
+    for (size_t i = 0; i < weights.size(); ++i) {
+        units[i] = std::max<uint32_t>(1, static_cast<uint32_t>((Wide{weights[i]} << bits) / total));
+        left -= units[i];
+    }
+    // A unit is worth w / (2 f + 1) to who has f; equal worth goes to the lower index. Heaps hold indexes whose
+    // f is current: only the top ever changes.
+    if (left > 0) {
+        const auto poorer = [&](uint32_t a, uint32_t b) {
+            const Wide wa = Wide{weights[a]} * (2 * units[b] + 1), wb = Wide{weights[b]} * (2 * units[a] + 1);
+            return wa != wb ? wa < wb : a > b;
+        };
+        std::priority_queue<uint32_t, std::vector<uint32_t>, decltype(poorer)> heap(poorer);
+        for (uint32_t i = 0; i < weights.size(); ++i) heap.push(i);
+        for (; left > 0; --left) {
+            const uint32_t i = heap.top();
+            heap.pop();
+            ++units[i];
+            heap.push(i);
+        }
+    } else if (left < 0) {
+        const auto richer = [&](uint32_t a, uint32_t b) {
+            const Wide wa = Wide{weights[a]} * (2 * units[b] - 1), wb = Wide{weights[b]} * (2 * units[a] - 1);
+            return wa != wb ? wa > wb : a < b;
+        };
+        std::priority_queue<uint32_t, std::vector<uint32_t>, decltype(richer)> heap(richer);
+        for (uint32_t i = 0; i < weights.size(); ++i)
+            if (units[i] > 1) heap.push(i);
+        for (; left < 0; ++left) {
+            const uint32_t i = heap.top();
+            heap.pop();
+            if (--units[i] > 1) heap.push(i);
+        }
+    }
+    return Status::ok;
+}
+
+}  // namespace narrows

@@ -1,0 +1,19 @@
+"""The entropy coder: integer tables, interleaved rANS for arrays, a range coder for packets.
+
+>>> import numpy as np
+>>> from narrows import entropy
+>>> tables = entropy.Tables.from_pmf([[0.25, 0.5, 0.25]], offsets=[-1])
+>>> symbols = np.array([0, 1, 0, -1, 1000], np.int32)
+>>> index = np.zeros(5, np.uint8)
+>>> payload = entropy.encode(symbols, index, tables)
+>>> entropy.decode(payload, index, tables).tolist()
+[0, 1, 0, -1, 1000]
+
+The bytes depend on the arguments alone: not on threads, processor or batch. `docs/format.md` defines them and
+`narrows.entropy.reference` is the same in plain Python.
+"""
+
+from narrows.entropy.coder import Adaptive, AdaptiveBits, RangeDecoder, RangeEncoder, decode, encode
+from narrows.entropy.tables import Tables
+
+__all__ = ["Adaptive", "AdaptiveBits", "RangeDecoder", "RangeEncoder", "Tables", "decode", "encode"]
