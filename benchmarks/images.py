@@ -44,9 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
                 if is_ours(codec) and lossless and ":" in codec:
                     continue  # an option such as tune changes nothing in a lossless file
                 if is_ours(codec) or PEERS[codec].lossless == lossless:
-                    print(f"{part}: {codec} ...", end="\r", file=sys.stderr, flush=True)
+                    _progress(f"{part}: {codec}")
                     rows[codec] = store.gather(codec, pictures, lossless=lossless, jobs=options.jobs)
             all_rows += [row for found in rows.values() for row in found]
+            _progress("")
             if not rows:
                 continue
             kind = "lossless" if lossless else "lossy"
@@ -123,6 +124,11 @@ def _our_reason(name: str) -> str:
     plain = name.partition(":")[0]
     listed = [getattr(entry, "name", entry) for entry in known()]
     return "" if plain in listed else f"not a peer and not a codec of ours ({', '.join(map(str, listed))})"
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text} ...", end="", file=sys.stderr, flush=True)
 
 
 def _plain(value: object) -> object:

@@ -71,7 +71,7 @@ def lossless(rows: Rows) -> tuple[str, dict[str, object]]:
 
 def compare(rows: Rows, codec: str, anchor: str, metric: str) -> MeanDifference | None:
     """BD-rate of `codec` against `anchor` over the pictures that both have; None where it has no meaning."""
-    ours, theirs = _curves(rows[codec], metric), _curves(rows[anchor], metric)
+    ours, theirs = curves(rows[codec], metric), curves(rows[anchor], metric)
     shared = [image for image in ours if image in theirs]
     if codec == anchor or not shared:
         return None
@@ -124,9 +124,7 @@ def _against_each(rows: Rows, codec: str) -> tuple[list[str], dict[str, object]]
             if found is None:
                 cells += ["", ""]
                 continue
-            images = [
-                image for image in _curves(rows[codec], metric) if image in _curves(rows[anchor], metric)
-            ]
+            images = [image for image in curves(rows[codec], metric) if image in curves(rows[anchor], metric)]
             ranked = sorted(zip(found.per_file, images, strict=True))
             ends = [f"{image} {value:+.0f}" for value, image in (ranked[0], ranked[-1])]
             cells += [str(found), f"{ends[0]} .. {ends[1]}"]
@@ -147,7 +145,7 @@ def _operating_points(found: list[Row], codec: str) -> list[str]:
     return _table([f"{_title(codec)} quality", "bpp", "PSNR", "MS-SSIM", "encode ms", "decode ms"], body)
 
 
-def _curves(found: list[Row], metric: str) -> dict[str, Curve]:
+def curves(found: list[Row], metric: str) -> dict[str, Curve]:
     curves = {}
     for image in dict.fromkeys(row.image for row in found):
         points = [(row.bytes, _quality(row, metric)) for row in found if row.image == image]
