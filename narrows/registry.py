@@ -18,7 +18,9 @@ from narrows.contracts import Codec, Tokenizer
 from narrows.errors import MissingExtra, OptionError
 from narrows.signals import Audio, Blob, Formulas, Image, Signal, Tokens, Vectors, Video
 
-CODECS: dict[str, str] = {}
+CODECS: dict[str, str] = {
+    "bytes": "narrows.codecs.bytes:Bytes",
+}
 TOKENIZERS: dict[str, str] = {}
 # The codec that encodes a type of signal when none is named.
 DEFAULTS: Mapping[type, str] = {
