@@ -1,5 +1,5 @@
-from narrows import entropy as entropy
-from narrows import models as models
+from . import entropy as entropy
+from . import models as models
 from narrows.api import (
     Info as Info,
 )

@@ -101,25 +101,31 @@ class Pyramid:
         limits: Limits = Limits(),
     ) -> Image:
         layer = 2 - min(want.shift, 2)
-        shapes = [(-(-header.height >> s), -(-header.width >> s), header.channels) for s in (2, 1, 0)]
-        bands: list[Any] = []
-        rows = 0
+        planes = [
+            np.zeros(
+                (-(-header.height >> s), -(-header.width >> s), header.channels),
+                np.uint8 if header.bit_depth <= 8 else np.uint16,
+            )
+            for s in (2, 1, 0)
+        ]
+        expected = [(0, 0), (1, 0)][: layer + 1]
+        expected += [(2, first) for first in range(0, header.height, 16)] if layer == 2 else []
         for chunk in chunks.layers(layer):
-            if chunk.layer < layer:
-                continue
-            height, width, channels = shapes[layer]
-            count = chunk.count if layer == 2 else height
-            bands.append(_pixels(chunk.payload, (count, width, channels), header.bit_depth))
-            rows += count
-            if rows >= height:
+            while expected and expected[0] != (chunk.layer, chunk.first) and chunks.partial:
+                del expected[0]
+            if not expected or expected.pop(0) != (chunk.layer, chunk.first):
+                raise CorruptStream(f"an unexpected chunk of layer {chunk.layer}, row {chunk.first}")
+            rows = planes[chunk.layer]
+            rows = rows[chunk.first : chunk.first + 16] if chunk.layer == 2 else rows
+            if chunk.count != (len(rows) if chunk.layer == 2 else header.height):
+                raise CorruptStream(f"a chunk of {chunk.count} rows")
+            rows[:] = _pixels(chunk.payload, rows.shape, header.bit_depth)
+            if not expected and layer < 2:
                 break
-        if rows != shapes[layer][0] and not chunks.partial:
-            raise CorruptStream(f"{rows} rows of {shapes[layer][0]}")
-        if rows < shapes[layer][0]:
-            dtype = np.uint8 if header.bit_depth <= 8 else np.uint16
-            bands.append(np.zeros((shapes[layer][0] - rows, *shapes[layer][1:]), dtype))
-        image: Image = header.signal(shrink(np.concatenate(bands), max(want.shift - 2, 0)))
-        return crop(image, want, length=header.height) if want.start or want.stop or want.region else image
+        if expected and not chunks.partial:
+            raise CorruptStream("chunks are missing")
+        image: Image = header.signal(shrink(planes[layer], max(want.shift - 2, 0)))
+        return crop(image, want, length=header.height) if want.region or want.start or want.stop else image
 
 
 def _bytes(pixels: Any) -> bytes:
