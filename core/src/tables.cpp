@@ -115,7 +115,7 @@ const Buckets& Tables::buckets() const {
         if (bits_ > 15 || any_raw_ || size() > 4096) return;
         for (const Table& table : tables_) {
             const int64_t last = table.offset + static_cast<int64_t>(table.span());
-            if (table.offset - (1 << table.shift) < INT16_MIN || last > INT16_MAX) return;
+            if (table.offset - (int64_t{1} << table.shift) < INT16_MIN || last > INT16_MAX) return;
         }
         uint32_t log2_per_table = 6;
         while (log2_per_table < std::min(12u, bits_) && (size() << (log2_per_table + 1)) <= 32768) ++log2_per_table;

@@ -177,7 +177,7 @@ class RangeEncoder:
         return 2048 * len(self.bytes) + 8192 - log2_256(self.range)
 
     def finish(self) -> bytes:
-        """Write the number in [low, low + range) that ends in the most zeros; leave out zero bytes at the end."""
+        """Write the number in [low, low + range) that ends in the most zeros, less zero bytes at its end."""
         for k in range(40, -1, -1):
             rounded = (self.low + (1 << k) - 1) >> k << k
             if rounded <= self.low + self.range - 1:
@@ -306,8 +306,8 @@ def encode_adaptive(
     coder = RangeEncoder()
     coder.put(symbols, index, tables)
     flags = ADAPTIVE | (CHECK if check else 0) | (INDEX_HASH if hash_index else 0)
-    fields = (digest(tables.tables), hash_of_index(index), len(symbols), [], [], coder.finish())
-    out = Chunk(RANGE, tables.tables.bits, flags, *fields).to_bytes()
+    common = (digest(tables.tables), hash_of_index(index), len(symbols))
+    out = Chunk(RANGE, tables.tables.bits, flags, *common, [], [], coder.finish()).to_bytes()
     return out + (crc32c(out).to_bytes(4, "little") if check else b"")
 
 
