@@ -21,7 +21,6 @@ import numpy as np
 from narrows import _core
 
 NETS, LEVELS, INPUTS, HIDDEN1, HIDDEN2, GRID_U, GRID_V, TOKENS = 12, 6, 44, 32, 16, 32, 2, 17
-LEAST_WIDTH = 4
 Arrays = dict[str, np.ndarray]
 
 
@@ -43,7 +42,7 @@ class Options:
 
 def blank_model() -> Arrays:
     """Networks that always name table 0, and uniform tables."""
-    bounds = (np.arange(1, TOKENS) * 65536 // TOKENS).astype(np.uint16)
+    uniform = frequencies_of(np.ones((NETS, GRID_U * GRID_V, TOKENS)))
     return {
         "w1": np.zeros((NETS, HIDDEN1, INPUTS), np.int8),
         "w2": np.zeros((NETS, HIDDEN2, HIDDEN1), np.int8),
@@ -54,7 +53,7 @@ def blank_model() -> Arrays:
         "m1": np.zeros((NETS, HIDDEN1), np.int32),
         "m2": np.zeros((NETS, HIDDEN2), np.int32),
         "m3": np.zeros((NETS, 2), np.int32),
-        "tables": np.tile(bounds, (NETS, GRID_U * GRID_V, 1)),
+        "tables": uniform,
     }
 
 
@@ -83,11 +82,7 @@ def rendering(path: Path, kind: int, rng: np.random.Generator) -> np.ndarray:
     if kind == 4:
         picture = picture.reduce(2)
     if kind in (1, 3):
-        picture = picture.filter(
-            ImageFilter.UnsharpMask(
-                radius=float(rng.uniform(0.6, 1.6)), percent=int(rng.integers(50, 180)), threshold=0
-            )
-        )
+        picture = picture.filter(ImageFilter.UnsharpMask(radius=float(rng.uniform(0.6, 1.6)), percent=int(rng.integers(50, 180)), threshold=0))
     pixels = np.asarray(picture)
     if kind in (2, 3):
         sigma = rng.uniform(1.0, 6.0)
@@ -123,25 +118,17 @@ def collect(options: Options, files: list[Path], model: Any, lossless: bool, rou
             encoder = _core.WaveEncoder(model, pixels, 8, lossless)
             parts.append(encoder.samples(int(step * 256), 369, int(rng.integers(1 << 31)), options.every))
     inputs, net, level, residual, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return {
-        "inputs": inputs,
-        "net": net,
-        "level": level,
-        "token": tokens_of(residual, lossless).astype(np.uint8),
-        "weight": weight,
-    }
+    return {"inputs": inputs, "net": net, "level": level, "token": tokens_of(residual, lossless).astype(np.uint8), "weight": weight}
 
 
-def bounds_of(probabilities: np.ndarray) -> np.ndarray:
-    """Boundaries uint16 [..., 16] on a scale of 2^16 from probabilities [..., 17], each width at least 4."""
-    widths = (
-        np.floor(
-            probabilities / probabilities.sum(-1, keepdims=True) * (65536 - TOKENS * LEAST_WIDTH)
-        ).astype(np.int64)
-        + LEAST_WIDTH
-    )
-    widths[..., 0] += 65536 - widths.sum(-1)
-    return np.cumsum(widths, -1)[..., :16].astype(np.uint16)
+def frequencies_of(probabilities: np.ndarray) -> np.ndarray:
+    """Frequencies uint16 [..., 17] of at least 1 that sum to 2^15, from probabilities [..., 17]."""
+    share = probabilities / probabilities.sum(-1, keepdims=True)
+    frequencies = np.floor(share * (32768 - TOKENS)).astype(np.int64) + 1
+    largest = frequencies.argmax(-1)[..., None]
+    missing = 32768 - frequencies.sum(-1, keepdims=True)
+    np.put_along_axis(frequencies, largest, np.take_along_axis(frequencies, largest, -1) + missing, -1)
+    return frequencies.astype(np.uint16)
 
 
 class Trainer:
@@ -211,9 +198,7 @@ class Trainer:
         torch = self.torch
         logp = torch.log_softmax(self.p["tables"], -1).reshape(NETS, GRID_U * GRID_V * TOKENS)
         u, v = point[..., 0], point[..., 1]
-        outside = (
-            torch.relu(-u) + torch.relu(u - (GRID_U - 1)) + torch.relu(-v) + torch.relu(v - (GRID_V - 1))
-        )
+        outside = torch.relu(-u) + torch.relu(u - (GRID_U - 1)) + torch.relu(-v) + torch.relu(v - (GRID_V - 1))
         u, v = u.clamp(0, GRID_U - 1), v.clamp(0, GRID_V - 1)
         u0, v0 = u.detach().floor().clamp(0, GRID_U - 2), v.detach().floor().clamp(0, GRID_V - 2)
         fu, fv = u - u0, v - v0
@@ -231,12 +216,8 @@ class Trainer:
         rng = np.random.default_rng(seed)
         order = [np.flatnonzero(samples["net"] == n) for n in range(NETS)]
         slow = [v for k, v in self.p.items() if k != "tables"]
-        optimizer = torch.optim.Adam(
-            [{"params": slow, "lr": 4e-3}, {"params": [self.p["tables"]], "lr": 2e-2}]
-        )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, [4e-3, 2e-2], total_steps=steps, pct_start=0.05, final_div_factor=100
-        )
+        optimizer = torch.optim.Adam([{"params": slow, "lr": 4e-3}, {"params": [self.p["tables"]], "lr": 2e-2}])
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [4e-3, 2e-2], total_steps=steps, pct_start=0.05, final_div_factor=100)
         mean = 0.0
         for step in range(steps):
             pick = np.stack([o[rng.integers(0, len(o), batch)] for o in order])
@@ -268,17 +249,11 @@ class Trainer:
             ):
                 _, m = self.quantized(p[name], denominator)
                 scale = m / denominator
-                out[name] = (
-                    torch.clamp(torch.round(p[name] / scale.unsqueeze(-1)), -127, 127).to(torch.int8).numpy()
-                )
+                out[name] = torch.clamp(torch.round(p[name] / scale.unsqueeze(-1)), -127, 127).to(torch.int8).numpy()
                 divisor = (scale.unsqueeze(1) if name == "w1" else scale) / unit
-                out[bias] = (
-                    torch.clamp(torch.round(p[bias] / divisor), -(2**20), 2**20).to(torch.int32).numpy()
-                )
+                out[bias] = torch.clamp(torch.round(p[bias] / divisor), -(2**20), 2**20).to(torch.int32).numpy()
                 out[multiplier] = m.to(torch.int32).numpy()
-            probabilities = (
-                torch.softmax(p["tables"], -1).reshape(NETS, GRID_U * GRID_V, TOKENS).double().numpy()
-            )
+            probabilities = torch.softmax(p["tables"], -1).reshape(NETS, GRID_U * GRID_V, TOKENS).double().numpy()
             if samples is not None:
                 counts = probabilities * 60.0
                 for n in range(NETS):
@@ -292,12 +267,10 @@ class Trainer:
                         v = point[:, 1].round().clamp(0, GRID_V - 1).long()
                         cell = (u * GRID_V + v).numpy() * TOKENS + samples["token"][part]
                         weight = samples["weight"][part].astype(np.float64)
-                        added = np.bincount(
-                            cell, weights=weight / weight.mean(), minlength=GRID_U * GRID_V * TOKENS
-                        )
+                        added = np.bincount(cell, weights=weight / weight.mean(), minlength=GRID_U * GRID_V * TOKENS)
                         counts[n] += added.reshape(GRID_U * GRID_V, TOKENS)
                 probabilities = counts / counts.sum(-1, keepdims=True)
-            out["tables"] = bounds_of(probabilities)
+            out["tables"] = frequencies_of(probabilities)
         return out
 
     def forward_one(self, net: int, x: Any, level: Any) -> Any:
@@ -335,17 +308,9 @@ def train_set(options: Options, lossless: bool, log: Any) -> Arrays:
         samples = collect(options, files, model, lossless, number)
         log(f"{name} round {number}: {len(samples['net']):,} samples, {time.process_time() - started:.0f} s")
         trainer = Trainer(options.seed, state)
-        trainer.fit(
-            samples,
-            options.steps if number < rounds else options.steps * 2,
-            options.batch,
-            options.seed + number,
-            log,
-        )
+        trainer.fit(samples, options.steps if number < rounds else options.steps * 2, options.batch, options.seed + number, log)
         current, state = trainer.export(samples), trainer.state()
-        np.savez(
-            path, **{f"int.{k}": v for k, v in current.items()}, **{f"net.{k}": v for k, v in state.items()}
-        )
+        np.savez(path, **{f"int.{k}": v for k, v in current.items()}, **{f"net.{k}": v for k, v in state.items()})
         log(f"{name} round {number} done: {time.process_time() - started:.0f} s of CPU")
     return current
 

@@ -27,14 +27,13 @@ inline int32_t predict_block(const int8_t* offsets, const BlockGrid& grid, int x
 
 // Differences from the mean of the blocks to the left and above: one adaptive table, raw signs.
 inline void encode_blocks(RangeEncoder& out, const BlockGrid& grid, std::span<const int8_t> offsets) {
-    Table table = uniform_table();
+    Table table = uniform_table(16, 7);
     for (int y = 0; y < grid.rows; ++y)
         for (int x = 0; x < grid.columns; ++x) {
             const int value = std::clamp<int>(offsets[static_cast<size_t>(y * grid.columns + x)], -16, 15);
             const int r = value - predict_block(offsets.data(), grid, x, y);
             const uint32_t a = static_cast<uint32_t>(r < 0 ? -r : r), token = std::min(a, 16u);
-            out.encode(table.low(token), table.high(token) - table.low(token), kTableBits);
-            table.update(token, 4, 7);
+            table.encode(out, token);
             if (token == 16) out.encode_raw(a - 16, 5);
             if (a) out.encode_raw(r < 0, 1);
         }
@@ -43,12 +42,10 @@ inline void encode_blocks(RangeEncoder& out, const BlockGrid& grid, std::span<co
 // False if an offset leaves -16..15.
 [[nodiscard]] inline bool decode_blocks(RangeDecoder& in, const BlockGrid& grid, std::vector<int8_t>& offsets) {
     offsets.assign(grid.size(), 0);
-    Table table = uniform_table();
+    Table table = uniform_table(16, 7);
     for (int y = 0; y < grid.rows; ++y)
         for (int x = 0; x < grid.columns; ++x) {
-            const uint32_t token = table.find(in.target(kTableBits));
-            in.take(table.low(token), table.high(token) - table.low(token), kTableBits);
-            table.update(token, 4, 7);
+            const uint32_t token = table.decode(in);
             const int a = static_cast<int>(token == 16 ? 16 + in.decode_raw(5) : token);
             const int r = a && in.decode_raw(1) ? -a : a;
             const int value = predict_block(offsets.data(), grid, x, y) + r;

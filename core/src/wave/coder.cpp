@@ -1,14 +1,15 @@
 #include "wave/coder.hpp"
 
 #include <bit>
+#include <optional>
 
 namespace narrows::wave {
 namespace {
 
-constexpr int kFirstRate = 7, kLastRate = 9;
 constexpr int kTile = 64;
 
 int channel(int net) { return net / 4; }
+int orientation(int net) { return net % 4; }
 
 // ---- magnitudes as tokens -----------------------------------------------------------------------------------
 // Lossy: 0..15 are tokens, 16 escapes. Lossless residuals are larger: 0..7 are tokens, then two tokens an octave
@@ -35,45 +36,58 @@ void put_beyond(RangeEncoder& out, ChunkTables& t, int level, int channel, uint3
     const uint32_t exponent = static_cast<uint32_t>(std::bit_width(v)) - 1;
     Table& table = t.exponents[static_cast<size_t>(level)][static_cast<size_t>(channel)];
     const uint32_t token = std::min(exponent, 16u);
-    out.encode(table.low(token), table.high(token) - table.low(token), kTableBits);
-    table.update(token, 5, 7);
+    table.encode(out, token);
     if (token == 16) out.encode_raw(exponent - 16, 5);
     if (exponent == 0) return;
     Bit& top = t.tops[static_cast<size_t>(level)][std::min(exponent, 15u)];
     const uint32_t bit = static_cast<uint32_t>(v >> (exponent - 1)) & 1;
-    out.encode_bit(bit, top.p());
-    top.update(bit);
+    top.encode(out, bit);
     if (exponent > 1) out.encode_raw(static_cast<uint32_t>(v & ((uint64_t{1} << (exponent - 1)) - 1)), exponent - 1);
 }
 
 uint32_t get_beyond(RangeDecoder& in, ChunkTables& t, int level, int channel) {
     Table& table = t.exponents[static_cast<size_t>(level)][static_cast<size_t>(channel)];
-    const uint32_t token = table.find(in.target(kTableBits));
-    in.take(table.low(token), table.high(token) - table.low(token), kTableBits);
-    table.update(token, 5, 7);
+    const uint32_t token = table.decode(in);
     uint32_t exponent = token;
     if (token == 16) exponent = std::min(16 + in.decode_raw(5), 32u);
     if (exponent == 0) return 0;
     Bit& top = t.tops[static_cast<size_t>(level)][std::min(exponent, 15u)];
-    const uint32_t bit = in.decode_bit(top.p());
-    top.update(bit);
+    const uint32_t bit = top.decode(in);
     uint64_t v = 2 | bit;
     if (exponent > 1) v = (v << (exponent - 1)) | in.decode_raw(exponent - 1);
     return static_cast<uint32_t>(v - 1);
+}
+
+void put_weights(RangeEncoder& out, ChunkTables& t, const Weights& w) {
+    out.encode_raw(w.num_taps != 0, 1);
+    for (int k = 0; k < w.num_taps; ++k) {
+        const uint32_t a = static_cast<uint32_t>(w.tap[k] < 0 ? -w.tap[k] : w.tap[k]);
+        put_beyond(out, t, 0, 0, a);
+        if (a) out.encode_raw(w.tap[k] < 0, 1);
+    }
+}
+
+Weights get_weights(RangeDecoder& in, ChunkTables& t, int num_taps) {
+    Weights w;
+    if (!in.decode_raw(1)) return w;
+    w.num_taps = num_taps;
+    for (int k = 0; k < num_taps; ++k) {
+        const uint32_t a = std::min(get_beyond(in, t, 0, 0), 1u << 20);
+        w.tap[k] = a && in.decode_raw(1) ? -static_cast<int32_t>(a) : static_cast<int32_t>(a);
+    }
+    return w;
 }
 
 template <Coding coding>
 void put_residual(RangeEncoder& out, ChunkTables& t, Table& table, const BandTask& task, int32_t r) {
     const uint32_t a = r < 0 ? 0u - static_cast<uint32_t>(r) : static_cast<uint32_t>(r);
     const Token s = split<coding>(a);
-    out.encode(table.low(s.token), table.high(s.token) - table.low(s.token), kTableBits);
-    table.update(s.token, kFirstRate, kLastRate);
+    table.encode(out, s.token);
     if (s.token == 16) put_beyond(out, t, task.where.level, channel(task.where.net), s.beyond);
     if (coding == Coding::lossless && s.low_bits) {
         Bit& top = t.tops[0][s.token & 15];
         const uint32_t bit = s.low >> (s.low_bits - 1);
-        out.encode_bit(bit, top.p());
-        top.update(bit);
+        top.encode(out, bit);
         if (s.low_bits > 1) out.encode_raw(s.low & ((1u << (s.low_bits - 1)) - 1), s.low_bits - 1);
     }
     if (a) out.encode_raw(r < 0, 1);
@@ -81,18 +95,14 @@ void put_residual(RangeEncoder& out, ChunkTables& t, Table& table, const BandTas
 
 template <Coding coding>
 int32_t get_residual(RangeDecoder& in, ChunkTables& t, Table& table, const BandTask& task) {
-    const uint32_t token = table.find(in.target(kTableBits));
-    const uint32_t low = table.low(token);
-    in.take(low, table.high(token) - low, kTableBits);
-    table.update(token, kFirstRate, kLastRate);
+    const uint32_t token = table.decode(in);
     uint32_t a = token;
     if (token == 16) {
         a = (coding == Coding::lossy ? 16 : 128) + get_beyond(in, t, task.where.level, channel(task.where.net));
     } else if (coding == Coding::lossless && token >= 8) {
         const uint32_t octave = 3 + (token - 8) / 2;
         Bit& top = t.tops[0][token & 15];
-        uint32_t bits = in.decode_bit(top.p());
-        top.update(bits);
+        uint32_t bits = top.decode(in);
         if (octave > 2) bits = (bits << (octave - 2)) | in.decode_raw(octave - 2);
         a = (1u << octave) | ((token & 1) << (octave - 1)) | bits;
     }
@@ -104,7 +114,7 @@ int32_t get_residual(RangeDecoder& in, ChunkTables& t, Table& table, const BandT
 
 uint32_t token_cost(const Table& table, uint32_t a) {
     const uint32_t token = std::min(a, 16u);
-    uint32_t c = cost(table.high(token) - table.low(token));
+    uint32_t c = table.cost(token);
     if (a) c += 256;
     if (token == 16) c += 512 * static_cast<uint32_t>(std::bit_width(a - 15) - 1) + 256;
     return c;
@@ -130,7 +140,7 @@ int32_t choose(const Table& table, int64_t t, uint32_t lambda) {
 
 // `code(table, x, y, prediction, offset)` gives the residual of each position in raster order.
 template <class Code>
-void walk(const Model& model, ChunkTables& tables, const BandTask& task, Code&& code) {
+void walk(const Model& model, ChunkTables& tables, const BandTask& task, const Weights& weights, Code&& code) {
     const Surroundings& s = task.where;
     Band& self = *s.self;
     const int width = self.width;
@@ -148,7 +158,18 @@ void walk(const Model& model, ChunkTables& tables, const BandTask& task, Code&& 
     int16_t quiet[128];  // the table of an all-zero neighborhood, by step feature
     std::fill(std::begin(quiet), std::end(quiet), int16_t{-1});
 
+    std::optional<Prediction> linear;
+    std::vector<int32_t> sums;
+    if (weights.num_taps) {
+        linear.emplace(s, task.low, orientation(s.net));
+        sums.resize(static_cast<size_t>(width));
+    }
+
     for (int y = s.begin; y < s.end; ++y) {
+        if (linear) {
+            linear->begin_row(y);
+            linear->sum_row(weights, sums.data());
+        }
         if (task.block_offsets)
             for (int x = 0; x < width; ++x) {
                 const int o = block_offset(task, x, y);
@@ -179,10 +200,13 @@ void walk(const Model& model, ChunkTables& tables, const BandTask& task, Code&& 
                     const int32_t n = above ? above[x] : w;
                     const int32_t nw = above ? (x ? above[x - 1] : n) : w;
                     prediction = median_edge(w, n, nw);
+                } else if (linear) {
+                    prediction = predict(sums[static_cast<size_t>(x)], weights, x > 0 ? q[x - 1] : 0, x > 1 ? q[x - 2] : 0);
                 }
                 const int32_t r = code(bank[static_cast<size_t>(t)], x, y, prediction, offsets[static_cast<size_t>(x)]);
                 q[x] = static_cast<int32_t>(static_cast<uint32_t>(prediction) + static_cast<uint32_t>(r));
                 m[x] = magnitude(r);
+                if (task.residuals) task.residuals[static_cast<size_t>(y - s.begin) * static_cast<size_t>(width) + static_cast<size_t>(x)] = r;
                 left = left << 8 | m[x];
             }
         }
@@ -197,13 +221,18 @@ void encode_band(const Model& model, ChunkTables& tables, RangeEncoder& out, con
         return task.coefficients[static_cast<size_t>(y - task.where.begin) * width + static_cast<size_t>(x)];
     };
     if (task.coding == Coding::lossless) {
-        walk(model, tables, task, [&](Table& table, int x, int y, int32_t prediction, int) {
+        Weights weights;
+        if (task.low.data) {
+            weights = fit(task.where, task.low, orientation(task.where.net), task.coefficients);
+            put_weights(out, tables, weights);
+        }
+        walk(model, tables, task, weights, [&](Table& table, int x, int y, int32_t prediction, int) {
             const int32_t r = static_cast<int32_t>(static_cast<uint32_t>(at(x, y)) - static_cast<uint32_t>(prediction));
             put_residual<Coding::lossless>(out, tables, table, task, r);
             return r;
         });
     } else {
-        walk(model, tables, task, [&](Table& table, int x, int y, int32_t prediction, int offset) {
+        walk(model, tables, task, {}, [&](Table& table, int x, int y, int32_t prediction, int offset) {
             const int32_t c = at(x, y);
             const uint64_t size = c < 0 ? 0u - static_cast<uint32_t>(c) : static_cast<uint32_t>(c);
             const int64_t scaled = static_cast<int64_t>((size * task.quantizer->inverse[offset + 16]) >> 24);
@@ -216,14 +245,17 @@ void encode_band(const Model& model, ChunkTables& tables, RangeEncoder& out, con
 }
 
 void decode_band(const Model& model, ChunkTables& tables, RangeDecoder& in, const BandTask& task) {
-    if (task.coding == Coding::lossless)
-        walk(model, tables, task, [&](Table& table, int, int, int32_t, int) {
+    if (task.coding == Coding::lossless) {
+        Weights weights;
+        if (task.low.data) weights = get_weights(in, tables, num_taps(task.where));
+        walk(model, tables, task, weights, [&](Table& table, int, int, int32_t, int) {
             return get_residual<Coding::lossless>(in, tables, table, task);
         });
-    else
-        walk(model, tables, task, [&](Table& table, int, int, int32_t, int) {
+    } else {
+        walk(model, tables, task, {}, [&](Table& table, int, int, int32_t, int) {
             return get_residual<Coding::lossy>(in, tables, table, task);
         });
+    }
 }
 
 }  // namespace narrows::wave

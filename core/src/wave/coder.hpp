@@ -2,6 +2,7 @@
 #pragma once
 
 #include "wave/bands.hpp"
+#include "wave/predictor.hpp"
 
 namespace narrows::wave {
 
@@ -24,7 +25,7 @@ struct ChunkTables {
     std::array<std::array<Bit, 16>, kMaxLevels + 1> tops;
     explicit ChunkTables(const Model& model) : tables(model.tables) {
         for (auto& level : exponents)
-            for (Table& t : level) t = uniform_table();
+            for (Table& t : level) t = uniform_table(16, 7);
     }
 };
 
@@ -36,7 +37,9 @@ struct BandTask {
     Surroundings where;
     Coding coding = Coding::lossy;
     bool predicted = false;      // LL: median edge prediction inside the band
+    LowPass low;                 // lossless: where given, the band may be predicted from it
     const int32_t* coefficients = nullptr;
+    int32_t* residuals = nullptr;  // where given, receives what is coded, for training
     const Quantizer* quantizer = nullptr;
     uint8_t step_feature = 0;
     uint32_t lambda = 0;         // in 1/4096 of squared step a bit

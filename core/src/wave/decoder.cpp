@@ -90,7 +90,9 @@ struct WaveDecoder::Impl {
             for (int o = 0; o < 3; ++o) {
                 // A stream that has run out is refused before more work is done on it.
                 if (in.padded() > 4) return Status::corrupt;
-                decode_band(tables_model(), tables, in, task(local, level, c, o, s));
+                BandTask t = task(local, level, c, o, s);
+                if (params.lossless) t.low = {low[c].data(), g.w(level), g.h(level)};
+                decode_band(tables_model(), tables, in, t);
             }
         return in.finished() ? Status::ok : Status::corrupt;
     }

@@ -41,6 +41,7 @@ struct WaveEncoder::Impl {
     ColorMatrix matrix{};
     int transform = 0;
     Plane ll[3];
+    Plane low[4][3];  // lossless: the low-pass pictures of levels 1 to 3, for prediction
     Plane detail[kMaxLevels + 1][3][3];  // level 1 only if the picture is one strip
     Wavelet wavelet() const { return lossless ? Wavelet::cdf53 : Wavelet::cdf97; }
 
@@ -61,12 +62,15 @@ struct WaveEncoder::Impl {
         }
         for (int level = 2; level <= g.levels; ++level)
             for (int c = 0; c < colors; ++c) {
+                if (lossless && level <= 4) low[level - 1][c] = ll[c];
                 Plane coarser;
                 coarser.reset(g.w(level), g.h(level));
                 for (int o = 0; o < 3; ++o) detail[level][c][o].reset(g.band_width(level, o), g.band_height(level, o));
                 analyze(wavelet(), ll[c].v.data(), ll[c].width, ll[c].height, ll[c].width, bands_of(coarser, detail[level][c]));
                 ll[c] = std::move(coarser);
             }
+        if (lossless && g.levels == 3)
+            for (int c = 0; c < colors; ++c) low[3][c] = ll[c];
     }
 
     // First level of the rows of strip `s`, with enough rows around it that the strip's own are those of the whole.
@@ -122,8 +126,7 @@ void sample_band(const BandTask& task, WaveSamples& out, uint64_t& state, uint32
     const uint32_t every = std::max(1u, finest_every >> (s.level - 1 + (task.predicted ? 2 : 0)));
     for (int y = s.begin; y < s.end; ++y) {
         inputs.build(s, y, features.data());
-        const int32_t* q = self.row(y);
-        const int32_t* above = y > s.begin ? self.row(y - 1) : nullptr;
+        const int32_t* residuals = task.residuals + static_cast<size_t>(y - s.begin) * static_cast<size_t>(self.width);
         const uint8_t* m = self.magnitudes(y);
         for (int x = 0; x < self.width; ++x) {
             const bool quiet = !(inputs.any()[x] | m[x - 1] | m[x - 2] | m[x - 3] | m[x - 4]);
@@ -132,14 +135,7 @@ void sample_band(const BandTask& task, WaveSamples& out, uint64_t& state, uint32
             if (static_cast<uint32_t>(state >> 33) % rarity) continue;
             for (int i = 0; i < kStaticInputs; ++i) out.inputs.push_back(inputs.input(i)[x]);
             for (int i = 1; i <= 4; ++i) out.inputs.push_back(m[x - i]);
-            int32_t prediction = 0;
-            if (task.predicted) {
-                const int32_t w = x ? q[x - 1] : above ? above[0] : 0;
-                const int32_t n = above ? above[x] : w;
-                const int32_t nw = above ? (x ? above[x - 1] : n) : w;
-                prediction = median_edge(w, n, nw);
-            }
-            out.residual.push_back(q[x] - prediction);
+            out.residual.push_back(residuals[x]);
             out.net.push_back(static_cast<uint8_t>(s.net));
             out.level.push_back(static_cast<uint8_t>(s.level));
             out.weight.push_back(static_cast<uint16_t>(std::min(rarity, 65535u)));
@@ -188,6 +184,11 @@ Status WaveEncoder::encode(const WaveOptions& options, std::vector<uint8_t>& par
             task.block_columns = grid.columns;
             task.block_rows = grid.rows;
         }
+        std::vector<int32_t> residuals;
+        if (samples) {
+            residuals.resize(task.where.self->q.size());
+            task.residuals = residuals.data();
+        }
         encode_band(model, tables, out, task);
         if (samples) sample_band(task, *samples, state, sample_every);
     };
@@ -222,7 +223,11 @@ Status WaveEncoder::encode(const WaveOptions& options, std::vector<uint8_t>& par
             RangeEncoder out;
             for (int c = 0; c < self.colors; ++c)
                 for (int o = 0; o < 3; ++o) {
-                    const BandTask task = band_task(params, g, symbols, level == 1 ? local : nullptr, level, c, o, s);
+                    BandTask task = band_task(params, g, symbols, level == 1 ? local : nullptr, level, c, o, s);
+                    if (self.lossless) {
+                        const Plane& low = self.low[level][c];
+                        task.low = {low.v.data(), static_cast<int>(low.width), static_cast<int>(low.height)};
+                    }
                     const Plane& plane = level == 1 && g.strips() > 1 ? strip.detail[c][o] : self.detail[level][c][o];
                     const size_t skip = level == 1 ? 0 : static_cast<size_t>(task.where.begin);
                     code(tables, out, task, plane.v.data() + skip * plane.width, o);

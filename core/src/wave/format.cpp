@@ -4,6 +4,8 @@ namespace narrows {
 
 using namespace wave;
 
+uint32_t kTableWeight = getenv("NW_W")?atoi(getenv("NW_W")):200, kTableShift = getenv("NW_S")?atoi(getenv("NW_S")):10;
+
 Status WaveModel::load(const WaveWeights& lossy, const WaveWeights& lossless, std::shared_ptr<const WaveModel>& out) {
     auto sets = std::make_shared<Sets>();
     const auto fill = [](const WaveWeights& w, Model& model) {
@@ -11,7 +13,7 @@ Status WaveModel::load(const WaveWeights& lossy, const WaveWeights& lossless, st
         if (w.w1.size() != kNets * kHidden1 * inputs || w.w2.size() != kNets * kHidden2 * kHidden1 ||
             w.w3.size() != kNets * 2 * kHidden2 || w.b1.size() != kNets * kMaxLevels * kHidden1 ||
             w.b2.size() != kNets * kHidden2 || w.b3.size() != kNets * 2 || w.m1.size() != kNets * kHidden1 ||
-            w.m2.size() != kNets * kHidden2 || w.m3.size() != kNets * 2 || w.tables.size() != kNets * kTables * 16)
+            w.m2.size() != kNets * kHidden2 || w.m3.size() != kNets * 2 || w.tables.size() != kNets * kTables * kTokens)
             return Status::bad_argument;
         for (size_t n = 0; n < kNets; ++n) {
             Net& net = model.nets[n];
@@ -28,15 +30,8 @@ Status WaveModel::load(const WaveWeights& lossy, const WaveWeights& lossless, st
             for (size_t o = 0; o < kHidden1; ++o) net.m1[o] = w.m1[n * kHidden1 + o];
             if (!valid(net)) return Status::bad_argument;
             for (size_t t = 0; t < kTables; ++t) {
-                Table& table = model.tables[n][t];
-                table.count = 0;
-                uint32_t last = 0;
-                for (size_t i = 0; i < 16; ++i) {
-                    const uint32_t b = w.tables[(n * kTables + t) * 16 + i];
-                    if (b < last + kFloor || b > 65536 - (16 - i) * kFloor) return Status::bad_argument;
-                    table.bound[i] = static_cast<uint16_t>(b);
-                    last = b;
-                }
+                const auto frequencies = w.tables.subspan((n * kTables + t) * kTokens, kTokens);
+                if (model.tables[n][t].start(frequencies, kTableWeight, kTableShift) != Status::ok) return Status::bad_argument;
             }
         }
         return Status::ok;
@@ -112,7 +107,7 @@ Quantizer quantizer(uint32_t step, int level, int orientation) {
 }
 
 uint8_t step_feature(uint32_t step) {
-    const int f = (10 * (log2_256(step) - 6 * 256) + 128) >> 8;
+    const int f = (10 * (static_cast<int>(log2_256(step)) - 6 * 256) + 128) >> 8;
     return static_cast<uint8_t>(std::clamp(f, 0, 127));
 }
 

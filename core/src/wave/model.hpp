@@ -11,10 +11,8 @@
 #include <cstring>
 #include <vector>
 
-#if defined(__SSE4_1__)
-#include <smmintrin.h>
-#endif
-
+#include "narrows/adaptive.hpp"
+#include "narrows/log2.hpp"
 #include "narrows/range.hpp"
 
 namespace narrows::wave {
@@ -65,28 +63,11 @@ struct Kernels {
 
 // ---- magnitudes ---------------------------------------------------------------------------------------------
 
-// floor(256 log2(x / 2^15)) + 256 * 15 for 1 <= x <= 2^16, by repeated squaring: no libm, the same everywhere.
-constexpr int log2_256(uint32_t x) {
-    int whole = 0;
-    while ((x >> whole) > 1) ++whole;
-    uint64_t y = static_cast<uint64_t>(x) << (31 - whole);  // [2^31, 2^32)
-    int fraction = 0;
-    for (int i = 0; i < 8; ++i) {
-        y = (y * y) >> 31;
-        fraction *= 2;
-        if (y >> 32) {
-            fraction += 1;
-            y >>= 1;
-        }
-    }
-    return whole * 256 + fraction;
-}
-
 inline constexpr int kMagnitudes = 2048;
 inline constexpr std::array<uint8_t, kMagnitudes> kMagnitude = [] {
     std::array<uint8_t, kMagnitudes> table{};
     for (uint32_t a = 0; a < kMagnitudes; ++a) {
-        const int m = (12 * log2_256(a + 1) + 128) / 256;
+        const int m = (12 * static_cast<int>(log2_256(a + 1)) + 128) / 256;
         table[a] = static_cast<uint8_t>(m > 127 ? 127 : m);
     }
     return table;
@@ -97,94 +78,17 @@ inline uint8_t magnitude(int32_t q) {
     return a < kMagnitudes ? kMagnitude[a] : 127;
 }
 
-// ---- adaptive tables ----------------------------------------------------------------------------------------
+using Bit = AdaptiveBit;
+using Table = AdaptiveTable;
 
-inline constexpr uint32_t kTableBits = 15;
-inline constexpr uint32_t kFloor = 4;  // least width of a token in the 16-bit state: 2 of 2^15 when coded
-
-// Boundaries after tokens 0..15 on a scale of 2^16. `code` uses them halved. An update moves every boundary by
-// a shift towards its limit for the coded token; limits are kFloor apart and a step never overtakes, so every
-// token keeps a width of at least kFloor.
-struct Adaptive {
-    uint16_t bound[16];
-    uint16_t count;
-
-    uint32_t low(uint32_t token) const { return token ? bound[token - 1] >> 1 : 0; }
-    uint32_t high(uint32_t token) const { return token < 16 ? bound[token] >> 1 : 1u << kTableBits; }
-
-    uint32_t find(uint32_t target) const {
-#if defined(__SSE4_1__)
-        const __m128i t = _mm_set1_epi16(static_cast<short>(target));
-        const __m128i a = _mm_srli_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(bound)), 1);
-        const __m128i b = _mm_srli_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(bound + 8)), 1);
-        // bound <= target, both below 2^15.
-        const __m128i above = _mm_packs_epi16(_mm_cmpgt_epi16(a, t), _mm_cmpgt_epi16(b, t));
-        return static_cast<uint32_t>(__builtin_ctz(static_cast<uint32_t>(_mm_movemask_epi8(above)) | 0x10000u));
-#else
-        uint32_t token = 0;
-        while (token < 16 && static_cast<uint32_t>(bound[token] >> 1) <= target) ++token;
-        return token;
-#endif
-    }
-
-    void update(uint32_t token, int first_rate, int last_rate) {
-        // The step is about 1 / (200 + count): shifts grow by one each time the count doubles from there.
-        const int grown = count < 96 ? 0 : count < 288 ? 1 : count < 672 ? 2 : 3;
-        const int rate = first_rate + grown < last_rate ? first_rate + grown : last_rate;
-        if (count < 1023) ++count;
-#if defined(__SSE4_1__)
-        const __m128i shift = _mm_cvtsi32_si128(rate);
-        const __m128i mark = _mm_set1_epi16(static_cast<short>(token));
-        for (int half = 0; half < 2; ++half) {
-            __m128i* at = reinterpret_cast<__m128i*>(bound + 8 * half);
-            const __m128i b = _mm_load_si128(at);
-            const __m128i index = _mm_add_epi16(_mm_set_epi16(7, 6, 5, 4, 3, 2, 1, 0), _mm_set1_epi16(static_cast<short>(8 * half)));
-            const __m128i four = _mm_set1_epi16(kFloor);
-            const __m128i low = _mm_mullo_epi16(_mm_add_epi16(index, _mm_set1_epi16(1)), four);
-            const __m128i high = _mm_add_epi16(low, _mm_set1_epi16(static_cast<short>(65536 - 17 * kFloor)));
-            const __m128i down = _mm_cmpgt_epi16(mark, index);  // boundaries below the token fall
-            const __m128i fall = _mm_srl_epi16(_mm_sub_epi16(b, low), shift);
-            const __m128i rise = _mm_srl_epi16(_mm_sub_epi16(high, b), shift);
-            const __m128i moved = _mm_blendv_epi8(_mm_add_epi16(b, rise), _mm_sub_epi16(b, fall), down);
-            _mm_store_si128(at, moved);
-        }
-#else
-        for (uint32_t i = 0; i < 16; ++i) {
-            const uint32_t low = (i + 1) * kFloor, high = low + 65536 - 17 * kFloor;
-            if (i < token)
-                bound[i] = static_cast<uint16_t>(bound[i] - ((bound[i] - low) >> rate));
-            else
-                bound[i] = static_cast<uint16_t>(bound[i] + ((high - bound[i]) >> rate));
-        }
-#endif
-    }
-};
-
-struct alignas(16) Table : Adaptive {};
-
-inline Table uniform_table() {
-    Table t{};
-    for (uint32_t i = 0; i < 16; ++i) t.bound[i] = static_cast<uint16_t>((i + 1) * 65536 / 17);
-    return t;
-}
-
-// Adaptive probability of a bit, 16 bits, one rate.
-struct Bit {
-    uint16_t p1 = 32768;
-    void update(uint32_t bit) { p1 = static_cast<uint16_t>(bit ? p1 + ((65535 - p1) >> 5) : p1 - (p1 >> 5)); }
-    uint32_t p() const { return p1 < 32 ? 32 : p1 > 65535 - 32 ? 65535 - 32 : p1; }
-};
-
-// ---- cost ---------------------------------------------------------------------------------------------------
-
-// Cost of probability f / 2^15 in 1/256 bit, by the leading bits of f.
-inline constexpr std::array<uint16_t, 2048> kCost = [] {
-    std::array<uint16_t, 2048> table{};
-    table[0] = 15 * 256;
-    for (uint32_t i = 1; i < 2048; ++i) table[i] = static_cast<uint16_t>(15 * 256 - log2_256(i * 16 + 8));
+inline Table uniform_table(uint32_t weight, uint32_t max_shift) {
+    std::array<uint16_t, kTokens> frequencies;
+    frequencies.fill(32768 / kTokens);
+    frequencies[0] += 32768 % kTokens;
+    Table table;
+    (void)table.start(frequencies, weight, max_shift);
     return table;
-}();
-inline uint32_t cost(uint32_t f) { return f < 256 ? static_cast<uint32_t>(15 * 256 - log2_256(f ? f : 1)) : kCost[(f - 1) >> 4]; }
+}
 
 // Whole model: networks, first tables, and the initial adaptive tables of escapes.
 struct Model {
