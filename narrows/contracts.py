@@ -142,6 +142,11 @@ class Header:
         """How many of the medium's units the signal has: rows, samples, bytes ..."""
         return self.dims[_LENGTH_DIM[self.media]]
 
+    def with_length(self, length: int) -> Header:
+        """This header with another number of units."""
+        at = _LENGTH_DIM[self.media]
+        return replace(self, dims=(*self.dims[:at], length, *self.dims[at + 1 :]))
+
     def signal(self, values: Any) -> Any:
         """The signal of this header's medium and properties around `values` (array, bytes or cells)."""
         match self.media:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, cast
@@ -16,6 +16,7 @@ from narrows.contracts import (
     MEDIA_OF,
     UNITS,
     Chunk,
+    ChunkSource,
     Codec,
     Header,
     Kind,
@@ -133,11 +134,9 @@ class Stream:
         source = self.reader.source()
         digest = 0
         for group in _groups(source):
-            first = min(chunk.first for chunk in group.chunks if chunk.kind != Kind.TABLE)
-            end = max(chunk.first + chunk.count for chunk in group.chunks)
-            block = found.decode(
-                self.header, group, Want(start=first, stop=end), threads=threads, limits=self.reader.limits
-            )
+            header = self.header.with_length(max(self.header.length, group.end))
+            want = Want(start=group.first, stop=group.end)
+            block = found.decode(header, group, want, threads=threads, limits=self.reader.limits)
             digest = crc32c(canonical_bytes(block), digest)
             yield block
         source.finish()
@@ -232,10 +231,16 @@ def decode_reader(reader: container.Reader, want: Want, *, threads: int, limits:
     found = codec_of(header)
     container.check_limits(header, limits, want.shift if "progressive" in found.traits else 0)
     source = reader.source()
-    signal = found.decode(header, source, want, threads=threads, limits=limits)
+    chunks: ChunkSource = source
+    if reader.live and header.length == 0:
+        # Codecs never see an unknown total: the chunks say it, and are taken into memory coded for that.
+        group = Group(list(source), reader.partial)
+        header, chunks = header.with_length(group.end), group
+        container.check_limits(header, limits)
+    signal = found.decode(header, chunks, want, threads=threads, limits=limits)
     if want.full and not reader.partial:
         source.finish()
-        if not reader.live and header.media != Media.VIDEO and dims_of(signal) != header.dims:
+        if header.media != Media.VIDEO and dims_of(signal) != header.dims:
             raise CorruptStream(f"decodes to {dims_of(signal)}, the header says {header.dims}")
         if reader.check is not None:
             sha256 = reader.check[0] == 2
@@ -271,11 +276,21 @@ def codec_of(header: Header) -> Codec[Any]:
 
 
 @dataclass
-class _Group:
-    """A ChunkSource of one DATA and its PARTs, with the TABLEs so far."""
+class Group:
+    """A ChunkSource of chunks in memory: TABLEs, and one DATA with its PARTs or more."""
 
     chunks: list[Chunk]
     partial: bool
+
+    @property
+    def first(self) -> int:
+        """The first unit of the coded data."""
+        return min((chunk.first for chunk in self.chunks if chunk.kind != Kind.TABLE), default=0)
+
+    @property
+    def end(self) -> int:
+        """One past the last unit."""
+        return max((chunk.first + chunk.count for chunk in self.chunks), default=0)
 
     def __iter__(self) -> Iterator[Chunk]:
         return self.select(lambda chunk: True)
@@ -284,25 +299,26 @@ class _Group:
         return self.select(lambda chunk: chunk.layer <= highest)
 
     def covering(self, want: Want) -> Iterator[Chunk]:
-        return self.select(lambda chunk: True)
+        self.chunks = container.meeting(self.chunks, *want.span(self.end))
+        return iter(self)
 
-    def select(self, keep: Any) -> Iterator[Chunk]:
+    def select(self, keep: Callable[[Chunk], bool]) -> Iterator[Chunk]:
         while self.chunks:
             chunk = self.chunks.pop(0)
             if keep(chunk):
                 yield chunk
 
 
-def _groups(source: container.Source) -> Iterator[_Group]:
+def _groups(source: container.Source) -> Iterator[Group]:
     tables: list[Chunk] = []
     group: list[Chunk] = []
     for chunk in source:
         if chunk.kind == Kind.DATA and group:
-            yield _Group([*tables, *group], source.partial)
+            yield Group([*tables, *group], source.partial)
             group = []
         (tables if chunk.kind == Kind.TABLE else group).append(chunk)
     if group:
-        yield _Group([*tables, *group], source.partial)
+        yield Group([*tables, *group], source.partial)
 
 
 def _has_gps(exif: bytes) -> bool:

@@ -16,7 +16,7 @@ from narrows.container.forms import (
     tags_bytes,
     varint,
 )
-from narrows.container.reader import Reader, Source, read_preamble
+from narrows.container.reader import Reader, Source, meeting, read_preamble
 from narrows.container.writer import Writer
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Writer",
     "check_limits",
     "header_bytes",
+    "meeting",
     "parse_header",
     "preamble",
     "read_preamble",

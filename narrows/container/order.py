@@ -20,6 +20,7 @@ class Order:
     position: int
     live: bool
     number: int = 0
+    tracks: int = 1
     coded: bool = False
     holes: bool = False
     seen: set[int] = field(default_factory=set)

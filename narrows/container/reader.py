@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, TypeVar
 
 from narrows._core import crc32c
 from narrows.container.forms import (
@@ -172,10 +172,13 @@ def _bare(info: ChunkInfo) -> Chunk:
     return Chunk(b"", info.first, info.count, info.layer, Kind(info.kind), info.track)
 
 
-def _meeting(infos: list[ChunkInfo], start: int, stop: int) -> list[ChunkInfo]:
+C = TypeVar("C", Chunk, ChunkInfo)
+
+
+def meeting(infos: Iterable[C], start: int, stop: int) -> list[C]:
     """TABLEs, and of each group that meets [start, stop) the chunks up to the last that does."""
-    chosen: list[ChunkInfo] = []
-    group: list[ChunkInfo] = []
+    chosen: list[C] = []
+    group: list[C] = []
     for info in infos:
         if info.kind == Kind.TABLE:
             chosen.append(info)
@@ -351,8 +354,10 @@ class Walk:
             raise UnsupportedStream(f"critical chunk {kind:02X} is unknown", info.offset)
         self._pass(info)
         if kind == Kind.TRACK:
-            reader.limits.check("max_tracks", len(reader.tracks) + 1)
-            reader.tracks.append(parse_header(payload, start))
+            self.order.tracks += 1
+            reader.limits.check("max_tracks", self.order.tracks)
+            if self.order.tracks > len(reader.tracks):
+                reader.tracks.append(parse_header(payload, start))
         elif kind == Kind.TAGS:
             reader.metadata["tags"] = parse_tags(payload, start)
         elif kind == Kind.NOTE:
@@ -456,11 +461,14 @@ class Source:
 
     def covering(self, want: Want) -> Iterator[Chunk]:
         """TABLEs, and the groups of DATA and its PARTs that meet `want`."""
+        if want.full:
+            yield from self
+            return
         header = self._reader.tracks[self._track]
         start, stop = want.span(2**48 if self._reader.live else header.length)
         if self._reader.seekable:
             infos = [info for info in self._reader.entries() if info.track == self._track]
-            self._rest = iter(_meeting(infos, start, stop))
+            self._rest = iter(meeting(infos, start, stop))
             if self.partial:
                 yield from self._by_index(lambda chunk: True)
             else:

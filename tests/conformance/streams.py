@@ -21,6 +21,8 @@ def presets(codec: Any) -> dict[str, dict[str, Any]]:
     sets: dict[str, dict[str, Any]] = {"default": {}}
     if "lossless" in known:
         sets["lossless"] = {"lossless": True}
+    if "block_bytes" in known:
+        sets["small-blocks"] = {"block_bytes": 1024}
     if "quality" in known:
         sets["quality-20"] = {"quality": 20.0}
     return sets
