@@ -209,6 +209,7 @@ def encode_file(
     >>> narrows.encode_file(folder / "a.txt", folder / "a.txt.nrws").codec
     'bytes'
     >>> narrows.decode_file(folder / "a.txt.nrws", folder / "b.txt")
+    []
     >>> (folder / "b.txt").read_bytes()
     b'to be or not to be'
     """
@@ -274,7 +275,7 @@ class Verification:
 
     >>> import narrows
     >>> narrows.verify(narrows.encode(b"hello") + b"!").problems
-    ['byte 44: bytes behind END']
+    ('byte 44: bytes behind END',)
     """
 
     problems: tuple[str, ...]

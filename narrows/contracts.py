@@ -3,7 +3,7 @@
 A codec turns a signal into a Header and an iterator of Chunks, and a Header and a ChunkSource back into a
 signal. It knows nothing of files: container.py frames chunks, api.py joins the two, and metadata (ICC, EXIF,
 XMP, tags) and the CHECK digest are the api's. Attributes of protocols are read-only properties, so that
-frozen dataclasses satisfy them.
+frozen dataclasses satisfy them. Long because these promises are read together.
 """
 
 from __future__ import annotations

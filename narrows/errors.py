@@ -15,7 +15,7 @@ class NarrowsError(Exception):
     ...     narrows.decode(b"not a stream")
     ... except narrows.NarrowsError as error:
     ...     print(error)
-    not a Narrows stream: the first bytes are not 89 4e 52 57
+    byte 0: not a Narrows stream: the first bytes are not 89 4e 52 57
     """
 
     hint: str | None = None

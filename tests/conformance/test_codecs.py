@@ -98,7 +98,7 @@ def test_works_from_a_pipe_of_the_system(codec: Any) -> None:
 
 
 def test_inputs_of_any_layout_give_the_same_bytes(codec: Any, case: str) -> None:
-    """Inputs are read-only in all these tests, so that writing to one fails; here they are strided as well."""
+    """Inputs are read-only in all tests here, so that writing to one fails; these are strided as well."""
     signal = signal_of(codec, case)
     if not isinstance(signal, (Image, Audio)):
         pytest.skip("no array that has a layout")

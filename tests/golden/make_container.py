@@ -416,7 +416,8 @@ for _field, _size in {
     "magic": 2, "version": 4, "flags": 5, "header-length": 6, "medium": 7, "name-length": 8, "name": 12,
     "codec-version": 14, "model-length": 15, "dims": 16, "params-length": 17, "preamble-crc": 20,
     "chunk-type": 22, "chunk-length": 23, "entry": 24, "entry-first": 25, "entry-count": 26, "payload": 30,
-    "chunk-crc": 35, "index": 37, "index-body": 41, "end": 48, "end-length": 49, "end-body": 53, "end-crc": 61,
+    "chunk-crc": 35, "index": 37, "index-body": 41, "end": 48, "end-length": 49, "end-body": 53,
+    "end-crc": 61,
 }.items():  # fmt: skip
     ERRORS[f"truncated-{_field}"] = (" ".join(f"{b:02x}" for b in spell(FULL)[:_size]), TRUNCATED, _size)
 
@@ -437,8 +438,12 @@ def _json(value: dict[str, Any]) -> bytes:
     return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 
 
-if __name__ == "__main__":
+def main() -> None:
     for path, data in files().items():
         (HERE / path).parent.mkdir(exist_ok=True)
         (HERE / path).write_bytes(data)
     print(f"{len(files())} files", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
