@@ -36,8 +36,8 @@ std::span<const T> field(const nb::dict& d, const char* name) {
 }
 
 WaveWeights weights_of(const nb::dict& d) {
-    return {field<int8_t>(d, "w1"),  field<int8_t>(d, "w2"),  field<int8_t>(d, "w3"),  field<int32_t>(d, "b1"), field<int32_t>(d, "b2"),
-            field<int32_t>(d, "b3"), field<int32_t>(d, "m1"), field<int32_t>(d, "m2"), field<int32_t>(d, "m3"), field<uint16_t>(d, "tables")};
+    return {field<int8_t>(d, "w1"),  field<int8_t>(d, "w2"),  field<int8_t>(d, "w3"),  field<int16_t>(d, "b1"), field<int16_t>(d, "m1"),
+            field<int16_t>(d, "m2"), field<int16_t>(d, "m3"), field<int32_t>(d, "b2"), field<int32_t>(d, "b3"), field<uint8_t>(d, "costs")};
 }
 
 struct ModelHandle {

@@ -42,18 +42,17 @@ class Options:
 
 def blank_model() -> Arrays:
     """Networks that always name table 0, and uniform tables."""
-    uniform = frequencies_of(np.ones((NETS, GRID_U * GRID_V, TOKENS)))
     return {
         "w1": np.zeros((NETS, HIDDEN1, INPUTS), np.int8),
         "w2": np.zeros((NETS, HIDDEN2, HIDDEN1), np.int8),
         "w3": np.zeros((NETS, 2, HIDDEN2), np.int8),
-        "b1": np.zeros((NETS, LEVELS, HIDDEN1), np.int32),
+        "b1": np.zeros((NETS, LEVELS, HIDDEN1), np.int16),
         "b2": np.zeros((NETS, HIDDEN2), np.int32),
         "b3": np.zeros((NETS, 2), np.int32),
-        "m1": np.zeros((NETS, HIDDEN1), np.int32),
-        "m2": np.zeros((NETS, HIDDEN2), np.int32),
-        "m3": np.zeros((NETS, 2), np.int32),
-        "tables": uniform,
+        "m1": np.zeros((NETS, HIDDEN1), np.int16),
+        "m2": np.zeros((NETS, HIDDEN2), np.int16),
+        "m3": np.zeros((NETS, 2), np.int16),
+        "costs": costs_of(np.ones((NETS, GRID_U * GRID_V, TOKENS))),
     }
 
 
@@ -121,14 +120,10 @@ def collect(options: Options, files: list[Path], model: Any, lossless: bool, rou
     return {"inputs": inputs, "net": net, "level": level, "token": tokens_of(residual, lossless).astype(np.uint8), "weight": weight}
 
 
-def frequencies_of(probabilities: np.ndarray) -> np.ndarray:
-    """Frequencies uint16 [..., 17] of at least 1 that sum to 2^15, from probabilities [..., 17]."""
-    share = probabilities / probabilities.sum(-1, keepdims=True)
-    frequencies = np.floor(share * (32768 - TOKENS)).astype(np.int64) + 1
-    largest = frequencies.argmax(-1)[..., None]
-    missing = 32768 - frequencies.sum(-1, keepdims=True)
-    np.put_along_axis(frequencies, largest, np.take_along_axis(frequencies, largest, -1) + missing, -1)
-    return frequencies.astype(np.uint16)
+def costs_of(probabilities: np.ndarray) -> np.ndarray:
+    """Costs uint8 in 1/16 bit of probabilities [..., 17], at most 15.9 bits."""
+    share = np.maximum(probabilities / probabilities.sum(-1, keepdims=True), 2.0**-15)
+    return np.clip(np.rint(-16 * np.log2(share)), 0, 255).astype(np.uint8)
 
 
 class Trainer:
@@ -251,8 +246,9 @@ class Trainer:
                 scale = m / denominator
                 out[name] = torch.clamp(torch.round(p[name] / scale.unsqueeze(-1)), -127, 127).to(torch.int8).numpy()
                 divisor = (scale.unsqueeze(1) if name == "w1" else scale) / unit
-                out[bias] = torch.clamp(torch.round(p[bias] / divisor), -(2**20), 2**20).to(torch.int32).numpy()
-                out[multiplier] = m.to(torch.int32).numpy()
+                limit, kind = (2**15 - 1, torch.int16) if name == "w1" else (2**20, torch.int32)
+                out[bias] = torch.clamp(torch.round(p[bias] / divisor), -limit, limit).to(kind).numpy()
+                out[multiplier] = m.to(torch.int16).numpy()
             probabilities = torch.softmax(p["tables"], -1).reshape(NETS, GRID_U * GRID_V, TOKENS).double().numpy()
             if samples is not None:
                 counts = probabilities * 60.0
@@ -270,7 +266,7 @@ class Trainer:
                         added = np.bincount(cell, weights=weight / weight.mean(), minlength=GRID_U * GRID_V * TOKENS)
                         counts[n] += added.reshape(GRID_U * GRID_V, TOKENS)
                 probabilities = counts / counts.sum(-1, keepdims=True)
-            out["tables"] = frequencies_of(probabilities)
+            out["costs"] = costs_of(probabilities)
         return out
 
     def forward_one(self, net: int, x: Any, level: Any) -> Any:

@@ -21,8 +21,9 @@ inline constexpr size_t kStripRows = 1024;
 // Trained integers of one model set, as arrays lie in the weights file (shapes in docs/format.md).
 struct WaveWeights {
     std::span<const int8_t> w1, w2, w3;
-    std::span<const int32_t> b1, b2, b3, m1, m2, m3;
-    std::span<const uint16_t> tables;
+    std::span<const int16_t> b1, m1, m2, m3;
+    std::span<const int32_t> b2, b3;
+    std::span<const uint8_t> costs;  // of tokens, 1/16 bit
 };
 
 class WaveModel {

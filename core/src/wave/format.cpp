@@ -4,7 +4,32 @@ namespace narrows {
 
 using namespace wave;
 
-uint32_t kTableWeight = getenv("NW_W")?atoi(getenv("NW_W")):200, kTableShift = getenv("NW_S")?atoi(getenv("NW_S")):10;
+
+namespace {
+
+// Tables come as costs in 1/16 bit; 2^15 x 2^(-i/16), rounded.
+constexpr uint16_t kExp2[16] = {32768, 31379, 30048, 28774, 27554, 26386, 25268, 24196,
+                                23170, 22188, 21247, 20347, 19484, 18658, 17867, 17109};
+// A first table weighs as much as this many symbols, and settles at steps of 2^-9. Tuned on validation pictures.
+constexpr uint32_t kTableWeight = 100, kTableShift = 9;
+
+Status start_table(std::span<const uint8_t> costs, Table& table) {
+    std::array<uint16_t, kTokens> frequencies;
+    int32_t sum = 0;
+    size_t largest = 0;
+    for (size_t i = 0; i < kTokens; ++i) {
+        frequencies[i] = static_cast<uint16_t>(std::max(1, kExp2[costs[i] & 15] >> (costs[i] >> 4)));
+        sum += frequencies[i];
+        if (frequencies[i] > frequencies[largest]) largest = i;
+    }
+    // What rounding left over goes to the likeliest token.
+    const int32_t rest = frequencies[largest] + (32768 - sum);
+    if (rest < 1) return Status::bad_argument;
+    frequencies[largest] = static_cast<uint16_t>(rest);
+    return table.start(frequencies, kTableWeight, kTableShift);
+}
+
+}  // namespace
 
 Status WaveModel::load(const WaveWeights& lossy, const WaveWeights& lossless, std::shared_ptr<const WaveModel>& out) {
     auto sets = std::make_shared<Sets>();
@@ -13,7 +38,7 @@ Status WaveModel::load(const WaveWeights& lossy, const WaveWeights& lossless, st
         if (w.w1.size() != kNets * kHidden1 * inputs || w.w2.size() != kNets * kHidden2 * kHidden1 ||
             w.w3.size() != kNets * 2 * kHidden2 || w.b1.size() != kNets * kMaxLevels * kHidden1 ||
             w.b2.size() != kNets * kHidden2 || w.b3.size() != kNets * 2 || w.m1.size() != kNets * kHidden1 ||
-            w.m2.size() != kNets * kHidden2 || w.m3.size() != kNets * 2 || w.tables.size() != kNets * kTables * kTokens)
+            w.m2.size() != kNets * kHidden2 || w.m3.size() != kNets * 2 || w.costs.size() != kNets * kTables * kTokens)
             return Status::bad_argument;
         for (size_t n = 0; n < kNets; ++n) {
             Net& net = model.nets[n];
@@ -30,8 +55,8 @@ Status WaveModel::load(const WaveWeights& lossy, const WaveWeights& lossless, st
             for (size_t o = 0; o < kHidden1; ++o) net.m1[o] = w.m1[n * kHidden1 + o];
             if (!valid(net)) return Status::bad_argument;
             for (size_t t = 0; t < kTables; ++t) {
-                const auto frequencies = w.tables.subspan((n * kTables + t) * kTokens, kTokens);
-                if (model.tables[n][t].start(frequencies, kTableWeight, kTableShift) != Status::ok) return Status::bad_argument;
+                const auto costs = w.costs.subspan((n * kTables + t) * kTokens, kTokens);
+                if (start_table(costs, model.tables[n][t]) != Status::ok) return Status::bad_argument;
             }
         }
         return Status::ok;
