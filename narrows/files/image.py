@@ -21,6 +21,7 @@ from narrows.signals import Image
 
 if TYPE_CHECKING:
     from PIL.Image import Exif
+    from PIL.Image import Image as PillowImage
     from PIL.ImageFile import ImageFile
 
 _TEXT_PIXMAP = re.compile(rb"P[1-6][ \t\r\n]+(#|[0-9])")
@@ -41,6 +42,7 @@ _FORMATS: tuple[tuple[str, Callable[[bytes], bool], str, str], ...] = (
      "Jpeg2KImagePlugin", "Jpeg2KImageFile"),
     ("QOI", lambda h: h[:4] == b"qoif", "QoiImagePlugin", "QoiImageFile"),
 )  # fmt: skip
+MODES = ("1", "P", "PA", "L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I;16L")  # that lose nothing
 _STRIP_PIXELS = 1 << 22
 _ORIENTATION = 0x0112
 # What Pillow's parsers let through where a file is damaged, beside OSError.
@@ -68,8 +70,8 @@ def read(file: BinaryIO, limits: Limits) -> Image:
     if png16.is_deep_color(head):
         pixels, blocks = png16.read(file, limits)
         exif = blocks.get("exif")
-        orientation = _exif_orientation(exif) if exif else 1
-        return _upright(pixels, 16, orientation, blocks)
+        orientation = exif_orientation(exif) if exif else 1
+        return upright(pixels, 16, orientation, blocks)
     for name, matches, module, kind in _FORMATS:
         if matches(head):
             opener = getattr(importlib.import_module(f"PIL.{module}"), kind)
@@ -85,9 +87,9 @@ def _read_with(name: str, opener: type[ImageFile], file: BinaryIO, limits: Limit
         limits.check("max_pixels", im.width * im.height)
         _refuse_what_would_lose(name, im, file)
         im.load()
-        pixels, bit_depth = _pixels(im)
+        pixels, bit_depth = pixels_of(im)
         orientation = int(im.getexif().get(_ORIENTATION, 1))
-        return _upright(pixels, bit_depth, orientation, _blocks(name, im))
+        return upright(pixels, bit_depth, orientation, _blocks(name, im))
     except SignalError:
         raise
     except OSError as error:
@@ -106,8 +108,7 @@ def _refuse_what_would_lose(name: str, im: ImageFile, file: BinaryIO) -> None:
     if frames > 1:
         what = "pages" if name == "TIFF" else "frames; animations are not coded yet"
         raise SignalError(f"{name} with {frames} {what}")
-    accepted = ("1", "P", "PA", "L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I;16L")
-    if im.mode not in accepted and not (im.mode == "I" and name in ("PPM", "PNG")):
+    if im.mode not in MODES and not (im.mode == "I" and name in ("PPM", "PNG")):
         raise SignalError(f"{name} of mode {im.mode}; only grey, RGB and palette pictures are read")
     bits = _color_bits(name, im, file)
     if bits > 8 and not im.mode.startswith("I"):
@@ -147,7 +148,7 @@ def _av1_bits(start: bytes) -> int:
     return 12 if start[at + 6] & 0x20 else 10
 
 
-def _pixels(im: ImageFile) -> tuple[np.ndarray, int]:
+def pixels_of(im: PillowImage) -> tuple[np.ndarray, int]:
     """Return the pixels [height, width, channels] of a loaded picture and its bit depth."""
     if im.mode.startswith("I"):
         grey = np.asarray(im)
@@ -172,7 +173,7 @@ def _pixels(im: ImageFile) -> tuple[np.ndarray, int]:
     return pixels, bit_depth
 
 
-def _strips(im: ImageFile, mode: str) -> np.ndarray:
+def _strips(im: PillowImage, mode: str) -> np.ndarray:
     """Copy a picture strip by strip: Pillow's own way to NumPy holds it three times over."""
     channels = len(mode)
     pixels = np.empty((im.height, im.width, channels), np.uint8)
@@ -185,7 +186,7 @@ def _strips(im: ImageFile, mode: str) -> np.ndarray:
     return pixels
 
 
-def _upright(pixels: np.ndarray, bit_depth: int, orientation: int, blocks: dict[str, bytes]) -> Image:
+def upright(pixels: np.ndarray, bit_depth: int, orientation: int, blocks: dict[str, bytes]) -> Image:
     """Apply an EXIF orientation (1 to 8) to the pixels and make the metadata say 1."""
     if orientation in range(2, 9):
         if orientation >= 5:
@@ -233,7 +234,8 @@ def _camera_tags(source: Exif) -> Exif:
     return kept
 
 
-def _exif_orientation(exif: bytes) -> int:
+def exif_orientation(exif: bytes) -> int:
+    """Return the orientation, 1 to 8, that an EXIF block tells, 1 if none."""
     at, order = _find_orientation(exif)
     return struct.unpack_from(f"{order}H", exif, at)[0] if at else 1
 
@@ -300,7 +302,7 @@ def write(image: Image, file: BinaryIO, extension: str) -> None:
         raise SignalError(f"{extension} cannot hold {image.bit_depth} bits a channel here; .png can")
     if extension == ".pgm" and channels != 1:
         raise SignalError(".pgm holds grey; .ppm and .png hold color")
-    pixels = _full_scale(image)
+    pixels = full_scale(image)
     blocks = {key: image.meta[key] for key in ("icc", "exif", "xmp") if image.meta.get(key)}
     if deep and kind == "PNG":
         png16.write(file, pixels, blocks, significant_bits=image.bit_depth)
@@ -343,7 +345,7 @@ def _metadata_options(kind: str, blocks: dict[str, bytes]) -> dict[str, Any]:
     return options
 
 
-def _full_scale(image: Image) -> np.ndarray:
+def full_scale(image: Image) -> np.ndarray:
     """Return the pixels with the peak at 255 or 65,535."""
     peak = 255 if image.bit_depth <= 8 else 65_535
     if image.peak == peak:
