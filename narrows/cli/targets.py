@@ -51,6 +51,8 @@ class Targets:
 
     def path(self, source: str, name: str) -> Path:
         """Return the path for `source`, whose output would be called `name`, having refused a clash."""
+        if os.path.isdir(source):
+            raise IsADirectoryError(21, "Is a directory", source)
         if self._output is not None:
             path = Path(self._output)
         elif self._output_dir is not None:

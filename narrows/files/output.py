@@ -26,7 +26,7 @@ def atomic(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[Bin
     target = Path(os.path.realpath(path))
     mode = None
     with contextlib.suppress(FileNotFoundError):
-        mode = target.stat().st_mode
+        mode = os.stat(path).st_mode
     if mode is not None and stat.S_ISDIR(mode):
         raise IsADirectoryError(21, "Is a directory", os.fspath(path))
     if mode is not None and not stat.S_ISREG(mode):
