@@ -20,6 +20,7 @@ from narrows.signals import Audio, Blob, Formulas, Image, Signal, Tokens, Vector
 
 CODECS: dict[str, str] = {
     "bytes": "narrows.codecs.bytes:Bytes",
+    "wave": "narrows.codecs.wave:Wave",
 }
 TOKENIZERS: dict[str, str] = {}
 # The codec that encodes a type of signal when none is named.

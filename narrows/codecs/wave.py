@@ -8,9 +8,10 @@ mixing, exact) for screens and charts. Alpha is always exact and coded like grap
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,9 +21,11 @@ from narrows.errors import CorruptStream, OptionError
 from narrows.limits import Limits
 from narrows.signals import Array, Image
 
-MODEL = "0000000000000000"
+T = TypeVar("T")
+R = TypeVar("R")
+
+MODEL = "8fe483b16c3c1999"
 STRIP_ROWS = 1024
-GRAPHICS_ROWS = 1024
 _LOSSY, _LOSSLESS, _GRAPHICS = 0, 1, 2
 
 # Quality to step in pixel levels, log2(step) linear between knots: the steps whose mean PSNR on photographs is
@@ -55,7 +58,9 @@ class Options:
         check_choice("tune", self.tune, ("psnr", "ms-ssim"))
         given = [name for name in ("quality", "bpp", "target_psnr") if getattr(self, name) is not None]
         if len(given) + bool(self.lossless) > 1:
-            raise OptionError(f"{' and '.join([*given, *['lossless'] * bool(self.lossless)])} say the same thing twice: give one")
+            raise OptionError(
+                f"{' and '.join([*given, *['lossless'] * bool(self.lossless)])} say the same thing twice: give one"
+            )
 
     @property
     def exact(self) -> bool:
@@ -72,7 +77,7 @@ class _Coded:
 
     @property
     def num_bytes(self) -> int:
-        return len(self.params) + sum(len(chunk.payload) + 16 for chunk in self.chunks)
+        return 40 + len(self.params) + sum(len(chunk.payload) + 16 for chunk in self.chunks)
 
 
 def step_of(quality: float) -> int:
@@ -92,28 +97,25 @@ class Wave:
 
     def __init__(self) -> None:
         arrays = models.load(self.name, MODEL)
-        sets = [{key.partition(".")[2]: array for key, array in arrays.items() if key.startswith(prefix)} for prefix in ("lossy.", "lossless.")]
+        sets = [
+            {key.partition(".")[2]: array for key, array in arrays.items() if key.startswith(prefix)}
+            for prefix in ("lossy.", "lossless.")
+        ]
         self._model = _core.WaveModel(*sets)
 
     def encode(self, signal: Image, options: Options, *, threads: int = 1) -> tuple[Header, Iterator[Chunk]]:
         """The header and the chunks, coarsest first."""
-        colors, alpha = _split(signal.pixels)
-        coded = self._graphics(signal, colors, options, threads)
-        exact = coded is not None or options.exact
-        if options.exact:
-            plain = self._lossless(colors, signal.bit_depth, threads)
-            coded = plain if coded is None or plain.num_bytes <= coded.num_bytes else coded
-        else:
-            lossy = self._lossy(colors, signal, options, threads)
-            if coded is None or lossy.num_bytes < coded.num_bytes:
-                coded, exact = lossy, False
-        chunks = coded.chunks
-        if alpha is not None:
-            chunks = [chunks[0], *_alpha_chunks(alpha, signal.bit_depth, threads), *chunks[1:]]
-        header = Header.of(self, signal, coded.params, b"" if coded.params[0] == _GRAPHICS else bytes.fromhex(MODEL), lossless=exact)
-        return header, iter(chunks)
+        coded = self._graphics(signal, options, threads)
+        wavelet = self._wavelet(signal, options, threads)
+        if coded is None or wavelet.num_bytes < coded.num_bytes:
+            coded = wavelet
+        mode = coded.params[0]
+        model = b"" if mode == _GRAPHICS else bytes.fromhex(MODEL)
+        return Header.of(self, signal, coded.params, model, lossless=mode != _LOSSY), iter(coded.chunks)
 
-    def decode(self, header: Header, chunks: ChunkSource, want: Want, *, threads: int = 1, limits: Limits = Limits()) -> Image:
+    def decode(
+        self, header: Header, chunks: ChunkSource, want: Want, *, threads: int = 1, limits: Limits = Limits()
+    ) -> Image:
         """The picture, or the part wanted; of a scaled one only the layers needed are read."""
         limits.check("max_pixels", header.width * header.height)
         if not header.params or header.params[0] > _GRAPHICS:
@@ -123,25 +125,45 @@ class Wave:
         else:
             pixels = self._decode_layers(header, chunks, want.shift, threads)
         image: Image = header.signal(pixels)
-        return crop(image, want) if want.start is not None or want.stop is not None or want.region is not None else image
+        return (
+            crop(image, want)
+            if want.start is not None or want.stop is not None or want.region is not None
+            else image
+        )
 
     # ---- encoding
 
-    def _lossless(self, colors: Array, bit_depth: int, threads: int) -> _Coded:
-        params, chunks = _core.WaveEncoder(self._model, colors, bit_depth, True).encode(0, 0, threads)
-        return _Coded(params, _as_chunks(chunks))
-
-    def _graphics(self, signal: Image, colors: Array, options: Options, threads: int) -> _Coded | None:
+    def _graphics(self, signal: Image, options: Options, threads: int) -> _Coded | None:
         """The exact graphics mode, where a quick look says that it may pay."""
-        if options.effort < 3 or not (options.effort >= 8 or _core.graphics_promising(colors, signal.bit_depth)):
+        if (
+            options.effort < 8
+            and _core.graphics_score(signal.pixels, signal.bit_depth) < _core.GRAPHICS_WORTHWHILE
+        ):
             return None
-        return _Coded(bytes([_GRAPHICS]), [
-            Chunk(payload, first, len(strip))
-            for first, strip, payload in _graphics_strips(colors, signal.bit_depth, threads)
-        ])
+        strips = _graphics_strips(signal.pixels, signal.bit_depth, threads)
+        return _Coded(bytes([_GRAPHICS]), [Chunk(payload, first, count) for first, count, payload in strips])
 
-    def _lossy(self, colors: Array, signal: Image, options: Options, threads: int) -> _Coded:
-        encoder = _core.WaveEncoder(self._model, colors, signal.bit_depth, False)
+    def _wavelet(self, signal: Image, options: Options, threads: int) -> _Coded:
+        """The colors by wavelet as the options say, and exact alpha behind the first chunk."""
+        colors, alpha = _split(signal.pixels)
+        parts: list[Chunk] = []
+        if alpha is not None:
+            strips = _graphics_strips(alpha, signal.bit_depth, threads)
+            parts = [Chunk(payload, first, count, 0, Kind.PART) for first, count, payload in strips]
+        if options.exact:
+            encoder = _core.WaveEncoder(self._model, colors, signal.bit_depth, True)
+            params, chunks = encoder.encode(0, 0, threads)
+            coded = _Coded(params, _as_chunks(chunks))
+        else:
+            coded = self._lossy(
+                colors, signal.bit_depth, options, threads, sum(len(part.payload) + 16 for part in parts)
+            )
+        return _Coded(coded.params, [coded.chunks[0], *parts, *coded.chunks[1:]])
+
+    def _lossy(
+        self, colors: Array, bit_depth: int, options: Options, threads: int, alpha_bytes: int
+    ) -> _Coded:
+        encoder = _core.WaveEncoder(self._model, colors, bit_depth, False)
         lambda_ = _LAMBDA if options.effort >= 2 else 0
 
         def at(step: int) -> _Coded:
@@ -149,20 +171,17 @@ class Wave:
             return _Coded(params, _as_chunks(chunks))
 
         if options.bpp is not None:
-            allowed = options.bpp * signal.width * signal.height / 8
-            return _search(at, lambda coded: coded.num_bytes <= allowed, lambda coded: coded.num_bytes >= allowed * 0.995)
+            allowed = options.bpp * colors.shape[0] * colors.shape[1] / 8 - alpha_bytes
+            return _search(at, lambda coded: allowed - coded.num_bytes, allowed * 0.005)
         if options.target_psnr is not None:
-            target = options.target_psnr
-            quality = {}
+            target, peak = options.target_psnr, (1 << bit_depth) - 1
 
-            def psnr(coded: _Coded) -> float:
-                if id(coded) not in quality:
-                    header = Header.of(self, Image(colors, signal.bit_depth), coded.params, b"")
-                    decoded = self._decode_layers(header, _Given(coded.chunks), 0, threads)
-                    quality[id(coded)] = _psnr(colors, decoded, (1 << signal.bit_depth) - 1)
-                return quality[id(coded)]
+            def excess(coded: _Coded) -> float:
+                header = Header.of(self, Image(colors, bit_depth), coded.params)
+                decoded = self._decode_layers(header, _Given(coded.chunks), 0, threads)
+                return _psnr(colors, decoded, peak) - target
 
-            return _search(at, lambda coded: psnr(coded) < target, lambda coded: psnr(coded) <= target + 0.02, over=True)
+            return _search(at, excess, 0.02, falling=True)
         return at(step_of(_DEFAULT_QUALITY if options.quality is None else options.quality))
 
     # ---- decoding
@@ -171,17 +190,28 @@ class Wave:
         channels = header.channels
         num_colors = 3 if channels >= 3 else 1
         scale = min(shift, _core.WaveDecoder.levels(header.params))
-        decoder = _core.WaveDecoder.create(self._model, header.params, header.width, header.height, num_colors, header.bit_depth, scale, chunks.partial)
-        pixels = np.zeros((decoder.height, decoder.width, channels), np.uint8 if header.bit_depth <= 8 else np.uint16)
+        decoder = _core.WaveDecoder.create(
+            self._model,
+            header.params,
+            header.width,
+            header.height,
+            num_colors,
+            header.bit_depth,
+            scale,
+            chunks.partial,
+        )
+        pixels = np.zeros(
+            (decoder.height, decoder.width, channels), np.uint8 if header.bit_depth <= 8 else np.uint16
+        )
         decoder.set_output(pixels)
-        alpha = _AlphaReader(header, shift) if channels in (2, 4) else None
+        alpha = _Strips(header, 1) if channels in (2, 4) else None
         pending: list[tuple[int, bytes]] = []
         layer = -1
         for chunk in chunks.layers(decoder.last_layer):
             if chunk.layer == 0 and chunk.kind == Kind.PART:
                 if alpha is None:
                     raise CorruptStream("an alpha part in a picture without alpha")
-                alpha.add(chunk)
+                alpha.add([chunk])
                 continue
             if (chunk.kind == Kind.DATA) != (chunk.layer == 0):
                 raise CorruptStream("wave has one DATA, layer 0, and PARTs of layers 1 to 3")
@@ -193,66 +223,59 @@ class Wave:
         if pending:
             decoder.add(layer, pending, threads)
         decoder.finish()
+        pixels = shrink(pixels, shift - scale)
         if alpha is not None:
-            alpha.finish(chunks.partial)
-        if shift > scale:
-            pixels = shrink(pixels, shift - scale)
-        if alpha is not None:
-            pixels[:, :, -1] = alpha.plane[: pixels.shape[0], : pixels.shape[1]]
+            pixels[:, :, -1:] = shrink(alpha.finish(chunks.partial), shift)
         return pixels
 
     def _decode_graphics(self, header: Header, chunks: ChunkSource, shift: int, threads: int) -> Array:
-        num_colors = 3 if header.channels >= 3 else 1
-        dtype = np.uint8 if header.bit_depth <= 8 else np.uint16
-        pixels = np.zeros((header.height, header.width, header.channels), dtype)
-        alpha = _AlphaReader(header, 0) if header.channels in (2, 4) else None
-        expected = 0
+        reader = _Strips(header, header.channels)
+        pending: list[Chunk] = []
         for chunk in chunks:
-            if chunk.kind == Kind.PART and alpha is not None:
-                alpha.add(chunk)
-                continue
-            rows = min(GRAPHICS_ROWS, header.height - chunk.first)
-            if chunk.kind != Kind.DATA or chunk.first % GRAPHICS_ROWS or chunk.count != rows or rows <= 0:
-                raise CorruptStream("a graphics chunk is not the strip that comes next")
-            if chunk.first != expected and not (chunks.partial and chunk.first > expected):
-                raise CorruptStream("a graphics chunk is not the strip that comes next")
-            strip = _core.graphics_decode(chunk.payload, header.width, rows, num_colors, header.bit_depth)
-            pixels[chunk.first : chunk.first + rows, :, :num_colors] = strip
-            expected = chunk.first + rows
-        if expected < header.height and not chunks.partial:
-            raise CorruptStream("strips of the picture are missing")
-        if alpha is not None:
-            alpha.finish(chunks.partial)
-            pixels[:, :, -1] = alpha.plane
-        return shrink(pixels, shift)
+            if chunk.kind != Kind.DATA or chunk.layer:
+                raise CorruptStream("graphics has only DATA chunks of layer 0")
+            pending.append(chunk)
+            if len(pending) >= threads:
+                reader.add(pending)
+                pending = []
+        reader.add(pending)
+        return shrink(reader.finish(chunks.partial), shift)
 
 
-class _AlphaReader:
-    """Collects the exact alpha plane from its parts."""
+class _Strips:
+    """Collects strips of exactly coded rows: a picture in graphics mode, or an alpha plane."""
 
-    def __init__(self, header: Header, shift: int) -> None:
-        self._header, self._shift = header, shift
+    def __init__(self, header: Header, channels: int) -> None:
+        self._bit_depth = header.bit_depth
         dtype = np.uint8 if header.bit_depth <= 8 else np.uint16
-        self._plane = np.full((header.height, header.width, 1), (1 << header.bit_depth) - 1, dtype)
-        self._expected = 0
+        # Where strips of a damaged file are missing the picture is black, and opaque.
+        self._pixels = np.zeros((header.height, header.width, channels), dtype)
+        if header.channels in (2, 4):
+            self._pixels[:, :, -1] = (1 << header.bit_depth) - 1
+        self._end = 0
+        self._missing = False
 
-    def add(self, chunk: Chunk) -> None:
-        """Decode one strip."""
-        rows = min(GRAPHICS_ROWS, self._header.height - chunk.first)
-        if chunk.first < self._expected or chunk.first % GRAPHICS_ROWS or rows <= 0 or chunk.count != rows:
-            raise CorruptStream("an alpha part is not the strip that comes next")
-        strip = _core.graphics_decode(chunk.payload, self._header.width, rows, 1, self._header.bit_depth)
-        self._plane[chunk.first : chunk.first + rows] = strip
-        self._expected = chunk.first + rows
+    def add(self, chunks: list[Chunk]) -> None:
+        """Decode strips that follow each other, a thread each."""
+        for chunk in chunks:
+            count = min(STRIP_ROWS, len(self._pixels) - chunk.first)
+            if chunk.first % STRIP_ROWS or chunk.first < self._end or count <= 0 or chunk.count != count:
+                raise CorruptStream(
+                    f"rows {chunk.first} to {chunk.first + chunk.count} are not the strip that comes next"
+                )
+            self._missing |= chunk.first != self._end
+            self._end = chunk.first + count
+        _each(self._decode, chunks, len(chunks))
 
-    def finish(self, partial: bool) -> None:
-        """Refuse a plane with holes, unless `partial`: those are opaque."""
-        if self._expected < self._header.height and not partial:
-            raise CorruptStream("parts of the alpha plane are missing")
+    def _decode(self, chunk: Chunk) -> None:
+        rows = self._pixels[chunk.first : chunk.first + chunk.count]
+        _core.graphics_decode(chunk.payload, rows, self._bit_depth)
 
-    @property
-    def plane(self) -> Array:
-        return shrink(self._plane, self._shift)[:, :, 0]
+    def finish(self, partial: bool) -> Array:
+        """The rows [height, width, channels]; CorruptStream for holes, unless `partial`."""
+        if (self._missing or self._end < len(self._pixels)) and not partial:
+            raise CorruptStream("strips of the picture are missing")
+        return self._pixels
 
 
 class _Given:
@@ -286,47 +309,55 @@ def _split(pixels: Array) -> tuple[Array, Array | None]:
     return np.ascontiguousarray(pixels[:, :, :-1]), np.ascontiguousarray(pixels[:, :, -1:])
 
 
-def _graphics_strips(pixels: Array, bit_depth: int, threads: int) -> Iterator[tuple[int, Array, bytes]]:
-    from concurrent.futures import ThreadPoolExecutor
-
-    firsts = range(0, pixels.shape[0], GRAPHICS_ROWS)
-    strips = [pixels[first : first + GRAPHICS_ROWS] for first in firsts]
-    if threads <= 1 or len(strips) == 1:
-        payloads = [_core.graphics_encode(strip, bit_depth) for strip in strips]
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            payloads = list(pool.map(lambda strip: _core.graphics_encode(strip, bit_depth), strips))
-    return zip(firsts, strips, payloads, strict=True)
+def _each(job: Callable[[T], R], items: Iterable[T], threads: int) -> list[R]:
+    """`job` of each item, in order, on up to `threads` threads."""
+    if threads <= 1:
+        return [job(item) for item in items]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(job, items))
 
 
-def _alpha_chunks(alpha: Array, bit_depth: int, threads: int) -> list[Chunk]:
-    return [Chunk(payload, first, len(strip), 0, Kind.PART) for first, strip, payload in _graphics_strips(alpha, bit_depth, threads)]
+def _graphics_strips(pixels: Array, bit_depth: int, threads: int) -> list[tuple[int, int, bytes]]:
+    """First row, number of rows and payload of each strip."""
+
+    def code(first: int) -> tuple[int, int, bytes]:
+        strip = np.ascontiguousarray(pixels[first : first + STRIP_ROWS])
+        return first, len(strip), _core.graphics_encode(strip, bit_depth)
+
+    return _each(code, range(0, len(pixels), STRIP_ROWS), threads)
 
 
 def _as_chunks(chunks: list[tuple[int, int, int, bytes]]) -> list[Chunk]:
-    return [Chunk(payload, first, count, layer, Kind.PART if layer else Kind.DATA) for layer, first, count, payload in chunks]
+    return [
+        Chunk(payload, first, count, layer, Kind.PART if layer else Kind.DATA)
+        for layer, first, count, payload in chunks
+    ]
 
 
 def _psnr(a: Array, b: Array, peak: int) -> float:
-    total = 0.0
-    for first in range(0, a.shape[0], 256):
+    total = 0
+    for first in range(0, len(a), 256):
         difference = a[first : first + 256].astype(np.int64) - b[first : first + 256]
-        total += float(np.sum(difference * difference))
+        total += int(np.sum(difference * difference))
     return math.inf if total == 0 else 10 * math.log10(peak * peak * a.size / total)
 
 
-def _search(at: Callable[[int], _Coded], coarse: Callable[[_Coded], bool], near: Callable[[_Coded], bool], *, over: bool = False) -> _Coded:
-    """Bisect log2(step). `coarse(coded)` is true from some step upwards; returns the finest coarse result, or with
-    `over` the coarsest that is not; stops early at one that is `near` the border."""
+def _search(
+    at: Callable[[int], _Coded], margin: Callable[[_Coded], float], near: float, *, falling: bool = False
+) -> _Coded:
+    """Bisect log2 of the step for the smallest margin of at least 0: one that grows with the step, or falls.
+
+    Stops early at a margin below `near`. Where no step has a margin, the end of the scale that comes closest.
+    """
     low, high = math.log2(_LEAST_STEP), math.log2(_LARGEST_STEP)
-    best: Any = None
+    best: _Coded | None = None
     for _ in range(14):
         middle = (low + high) / 2
         coded = at(round(2**middle))
-        is_coarse = coarse(coded)
-        if is_coarse != over:
+        spare = margin(coded)
+        if spare >= 0:
             best = coded
-            if near(coded):
+            if spare <= near:
                 break
-        low, high = (low, middle) if is_coarse else (middle, high)
-    return best if best is not None else at(round(2 ** (low if over else high)))
+        low, high = (low, middle) if (spare >= 0) != falling else (middle, high)
+    return best or at(_LEAST_STEP if falling else _LARGEST_STEP)

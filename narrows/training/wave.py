@@ -81,7 +81,11 @@ def rendering(path: Path, kind: int, rng: np.random.Generator) -> np.ndarray:
     if kind == 4:
         picture = picture.reduce(2)
     if kind in (1, 3):
-        picture = picture.filter(ImageFilter.UnsharpMask(radius=float(rng.uniform(0.6, 1.6)), percent=int(rng.integers(50, 180)), threshold=0))
+        picture = picture.filter(
+            ImageFilter.UnsharpMask(
+                radius=float(rng.uniform(0.6, 1.6)), percent=int(rng.integers(50, 180)), threshold=0
+            )
+        )
     pixels = np.asarray(picture)
     if kind in (2, 3):
         sigma = rng.uniform(1.0, 6.0)
@@ -117,7 +121,13 @@ def collect(options: Options, files: list[Path], model: Any, lossless: bool, rou
             encoder = _core.WaveEncoder(model, pixels, 8, lossless)
             parts.append(encoder.samples(int(step * 256), 369, int(rng.integers(1 << 31)), options.every))
     inputs, net, level, residual, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return {"inputs": inputs, "net": net, "level": level, "token": tokens_of(residual, lossless).astype(np.uint8), "weight": weight}
+    return {
+        "inputs": inputs,
+        "net": net,
+        "level": level,
+        "token": tokens_of(residual, lossless).astype(np.uint8),
+        "weight": weight,
+    }
 
 
 def costs_of(probabilities: np.ndarray) -> np.ndarray:
@@ -193,7 +203,9 @@ class Trainer:
         torch = self.torch
         logp = torch.log_softmax(self.p["tables"], -1).reshape(NETS, GRID_U * GRID_V * TOKENS)
         u, v = point[..., 0], point[..., 1]
-        outside = torch.relu(-u) + torch.relu(u - (GRID_U - 1)) + torch.relu(-v) + torch.relu(v - (GRID_V - 1))
+        outside = (
+            torch.relu(-u) + torch.relu(u - (GRID_U - 1)) + torch.relu(-v) + torch.relu(v - (GRID_V - 1))
+        )
         u, v = u.clamp(0, GRID_U - 1), v.clamp(0, GRID_V - 1)
         u0, v0 = u.detach().floor().clamp(0, GRID_U - 2), v.detach().floor().clamp(0, GRID_V - 2)
         fu, fv = u - u0, v - v0
@@ -211,8 +223,12 @@ class Trainer:
         rng = np.random.default_rng(seed)
         order = [np.flatnonzero(samples["net"] == n) for n in range(NETS)]
         slow = [v for k, v in self.p.items() if k != "tables"]
-        optimizer = torch.optim.Adam([{"params": slow, "lr": 4e-3}, {"params": [self.p["tables"]], "lr": 2e-2}])
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [4e-3, 2e-2], total_steps=steps, pct_start=0.05, final_div_factor=100)
+        optimizer = torch.optim.Adam(
+            [{"params": slow, "lr": 4e-3}, {"params": [self.p["tables"]], "lr": 2e-2}]
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, [4e-3, 2e-2], total_steps=steps, pct_start=0.05, final_div_factor=100
+        )
         mean = 0.0
         for step in range(steps):
             pick = np.stack([o[rng.integers(0, len(o), batch)] for o in order])
@@ -244,12 +260,16 @@ class Trainer:
             ):
                 _, m = self.quantized(p[name], denominator)
                 scale = m / denominator
-                out[name] = torch.clamp(torch.round(p[name] / scale.unsqueeze(-1)), -127, 127).to(torch.int8).numpy()
+                out[name] = (
+                    torch.clamp(torch.round(p[name] / scale.unsqueeze(-1)), -127, 127).to(torch.int8).numpy()
+                )
                 divisor = (scale.unsqueeze(1) if name == "w1" else scale) / unit
                 limit, kind = (2**15 - 1, torch.int16) if name == "w1" else (2**20, torch.int32)
                 out[bias] = torch.clamp(torch.round(p[bias] / divisor), -limit, limit).to(kind).numpy()
                 out[multiplier] = m.to(torch.int16).numpy()
-            probabilities = torch.softmax(p["tables"], -1).reshape(NETS, GRID_U * GRID_V, TOKENS).double().numpy()
+            probabilities = (
+                torch.softmax(p["tables"], -1).reshape(NETS, GRID_U * GRID_V, TOKENS).double().numpy()
+            )
             if samples is not None:
                 counts = probabilities * 60.0
                 for n in range(NETS):
@@ -263,7 +283,9 @@ class Trainer:
                         v = point[:, 1].round().clamp(0, GRID_V - 1).long()
                         cell = (u * GRID_V + v).numpy() * TOKENS + samples["token"][part]
                         weight = samples["weight"][part].astype(np.float64)
-                        added = np.bincount(cell, weights=weight / weight.mean(), minlength=GRID_U * GRID_V * TOKENS)
+                        added = np.bincount(
+                            cell, weights=weight / weight.mean(), minlength=GRID_U * GRID_V * TOKENS
+                        )
                         counts[n] += added.reshape(GRID_U * GRID_V, TOKENS)
                 probabilities = counts / counts.sum(-1, keepdims=True)
             out["costs"] = costs_of(probabilities)
@@ -304,11 +326,46 @@ def train_set(options: Options, lossless: bool, log: Any) -> Arrays:
         samples = collect(options, files, model, lossless, number)
         log(f"{name} round {number}: {len(samples['net']):,} samples, {time.process_time() - started:.0f} s")
         trainer = Trainer(options.seed, state)
-        trainer.fit(samples, options.steps if number < rounds else options.steps * 2, options.batch, options.seed + number, log)
+        trainer.fit(
+            samples,
+            options.steps if number < rounds else options.steps * 2,
+            options.batch,
+            options.seed + number,
+            log,
+        )
         current, state = trainer.export(samples), trainer.state()
-        np.savez(path, **{f"int.{k}": v for k, v in current.items()}, **{f"net.{k}": v for k, v in state.items()})
+        np.savez(
+            path, **{f"int.{k}": v for k, v in current.items()}, **{f"net.{k}": v for k, v in state.items()}
+        )
         log(f"{name} round {number} done: {time.process_time() - started:.0f} s of CPU")
     return current
+
+
+def save(sets: dict[str, Arrays], folder: Path, options: Options) -> Path:
+    """Write `wave-HASH.safetensors`, both sets' integers under `lossy.` and `lossless.`; return its path."""
+    import hashlib
+
+    from safetensors.numpy import save as serialize
+
+    manifest = (Path(options.data) / "images_train" / "manifest.csv").read_bytes()
+    data = serialize(
+        {
+            f"{name}.{key}": np.ascontiguousarray(array)
+            for name, arrays in sets.items()
+            for key, array in arrays.items()
+        },
+        {
+            "codec": "wave",
+            "codec_version": "1",
+            "recipe": "narrows train wave",
+            "options": json.dumps({k: v for k, v in options.__dict__.items() if k not in ("data", "out")}),
+            "license": "Apache-2.0",
+            "data_manifest_sha256": hashlib.sha256(manifest).hexdigest(),
+        },
+    )
+    path = folder / f"wave-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
+    path.write_bytes(data)
+    return path
 
 
 def run(options: Options) -> Path:
@@ -329,8 +386,8 @@ def run(options: Options) -> Path:
     sets = {}
     for name in options.sets.split(","):
         sets[name] = train_set(options, name == "lossless", log)
-    path = Path(options.out) / f"wave-{options.seed}.npz"
-    np.savez(path, **{f"{name}.{k}": v for name, arrays in sets.items() for k, v in arrays.items()})
+    path = save(sets, Path(options.out), options)
+    log(f"{path.name}: {path.stat().st_size:,} bytes")
     return path
 
 
