@@ -61,7 +61,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
     for (size_t i = 0; i < n; ++i) symbols[i] = i < bytes.size() ? static_cast<int8_t>(bytes[i]) : 0;
     if (kind & 64)
-        for (int32_t& s : symbols) s *= 16777259;
+        for (int32_t& s : symbols) s = static_cast<int32_t>(static_cast<uint32_t>(s) * 16777259u);
     AdaptiveTables start;
     if (AdaptiveTables::make(tables, weight, 10, start, what) != Status::ok) std::abort();
     AdaptiveTables a = start, b = start;

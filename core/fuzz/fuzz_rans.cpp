@@ -85,7 +85,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     std::vector<int32_t> symbols(std::min<size_t>(n, payload.size() / 2));
     for (size_t i = 0; i < symbols.size(); ++i) {
         symbols[i] = static_cast<int16_t>(payload[2 * i] | payload[2 * i + 1] << 8);
-        if (mode & 16) symbols[i] *= 40503;
+        if (mode & 16) symbols[i] = static_cast<int32_t>(static_cast<uint32_t>(symbols[i]) * 40503u);
     }
     const auto some = std::span<const uint8_t>(index).first(symbols.size());
     EncodeOptions options;

@@ -60,8 +60,9 @@ void bind_range(nb::module_& m) {
         .def("__init__", [](Adaptive* self, nb::handle tables, uint32_t weight, uint32_t max_shift) {
             Adaptive made;
             std::string what;
-            raise_unless_ok(narrows::AdaptiveTables::make(tables_of(tables), weight, max_shift, made.tables, what),
-                            what.c_str());
+            const Status status =
+                narrows::AdaptiveTables::make(tables_of(tables), weight, max_shift, made.tables, what);
+            raise_unless_ok(status, what.c_str());
             new (self) Adaptive(std::move(made));
         })
         .def("__copy__", [](const Adaptive& self) { return Adaptive(self); })
@@ -146,7 +147,8 @@ void bind_range(nb::module_& m) {
         narrows::EncodeOptions options;
         options.check = check;
         options.hash_index = hash_index;
-        raise_unless_ok(narrows::encode(s, i, tables.tables, options, payload, what), what.c_str());
+        const Status status = narrows::encode(s, i, tables.tables, options, payload, what);
+        raise_unless_ok(status, what.c_str());
         return to_bytes(payload);
     });
     m.def("adaptive_decode", [](nb::handle payload, const Array& index, Adaptive& tables,
@@ -155,6 +157,7 @@ void bind_range(nb::module_& m) {
         const narrows::Indexes i = indexes_of(index);
         const auto s = writable_int32_of(symbols);
         std::string what;
-        raise_unless_ok(narrows::decode(buffer.bytes(), i, tables.tables, {check, 1}, s, what), what.c_str());
+        const Status status = narrows::decode(buffer.bytes(), i, tables.tables, {check, 1}, s, what);
+        raise_unless_ok(status, what.c_str());
     });
 }

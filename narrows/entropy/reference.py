@@ -400,8 +400,11 @@ def read_payload(payload: bytes, num_symbols: int, tables: Tables, check: bool) 
         raise TruncatedStream("the payload ends early")
     source = _Bytes(payload[:-4] if checked else payload)
     chunks = [read_chunk(source)]
-    while source.at < len(source.data):
-        chunks.append(read_chunk(source))
+    try:
+        while source.at < len(source.data):
+            chunks.append(read_chunk(source))
+    except UnsupportedStream as error:
+        raise CorruptStream("what follows a chunk is none") from error
     if any(bool(chunk.flags & CHECK) != checked for chunk in chunks):
         raise CorruptStream("chunks disagree about the checksum")
     if len(chunks) > 1 and any(chunk.num_symbols == 0 for chunk in chunks):

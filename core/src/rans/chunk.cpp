@@ -146,7 +146,10 @@ Status read_places(std::span<const uint8_t> payload, size_t num_symbols, uint32_
     size_t at = 0;
     do {
         Place place{};
-        if (Status status = read_header(chunks, at, place.header, what); status != Status::ok) return status;
+        if (Status status = read_header(chunks, at, place.header, what); status != Status::ok) {
+            // Chunks of a payload are of one version, so another one after the first is noise.
+            return status == Status::unsupported && !places.empty() ? Status::corrupt : status;
+        }
         place.body = at;
         place.first = static_cast<size_t>(total);
         at += static_cast<size_t>(place.header.body_bytes());
