@@ -33,12 +33,12 @@ $(BIN)/python:
 	$(PIP) install -q --no-build-isolation -e .
 	@touch $@
 
-.venv/.test: .venv/.light
-	$(PIP) install -q --no-build-isolation -e ".[neural,compressai,test]"
+.venv/.test: .venv/.light constraints.txt
+	$(PIP) install -q --no-build-isolation -c constraints.txt -e ".[neural,compressai,test]"
 	@touch $@
 
-.venv/.bench: .venv/.light
-	$(PIP) install -q --no-build-isolation -e ".[bench,test]"
+.venv/.bench: .venv/.light constraints.txt
+	$(PIP) install -q --no-build-isolation -c constraints.txt -e ".[bench,test]"
 	@touch $@
 
 $(NATIVE)/.built: .venv/.build $(CORE)
