@@ -278,8 +278,8 @@ class Formulas:
     def __post_init__(self) -> None:
         cells = tuple(tuple(cell) for cell in self.cells)
         for number, cell in enumerate(cells):
-            if len(cell) != 3 or not all(isinstance(part, str) for part in cell):
-                raise SignalError(f"cell {number} must be (sheet, cell, text), not {cell!r}")
+            if len(cell) != 3 or not all(isinstance(part, str) and "\0" not in part for part in cell):
+                raise SignalError(f"cell {number} must be (sheet, cell, text) without 0 bytes, not {cell!r}")
         object.__setattr__(self, "cells", cells)
 
 
