@@ -155,7 +155,7 @@ Status encode(std::span<const Sample> pixels, const GraphicsShape& shape, std::v
     survey(pixels, shape, *seen);
     uint8_t mode = kCoded;
     if (worth_palette(*seen, shape)) mode |= kPalette;
-    if (seen->num_repeats * 8 > seen->num_pixels) mode |= kRepeats;
+    if (seen->num_repeats * 4 > seen->num_pixels) mode |= kRepeats;
 
     graphics::BitWriter writer;
     std::vector<Color>& colors = seen->palette.colors();

@@ -82,10 +82,10 @@ class Decision {
         const int mixed = (a_.mix(inputs_, a) + b_.mix(inputs_, b)) >> 1;
         const uint32_t p1 = (squash(mixed) + refiner_.refine(mixed, refined)) >> 1;
         bit = coder.bit(bit, p1);
-        a_.update(inputs_, bit, 6);
-        b_.update(inputs_, bit, 6);
+        a_.update(inputs_, bit, 12);
+        b_.update(inputs_, bit, 12);
         refiner_.update(bit, 6);
-        for (size_t i = 0; i < used; ++i) guesses_[i]->update(bit, 255);
+        for (size_t i = 0; i < used; ++i) guesses_[i]->update(bit, 1023);
         for (size_t i = 0; i < histories; ++i) {
             uint8_t& state = *states_[i];
             state = kHistory.next[state][bit];
@@ -145,6 +145,7 @@ class PixelCoder {
     PixelCoder(Coder& coder, const Profile& profile, uint32_t width, size_t num_pixels)
         : coder_(coder),
           profile_(profile),
+          few_(profile.palette && profile.bits <= 4),
           width_(width),
           stride_(width + 2 * kBorder),
           colors_(size_t{stride_} * kRows),
@@ -179,6 +180,12 @@ class PixelCoder {
             const Color* nn = lines[2] + x;
             const Color* w = lines[0] + x;
             at_ = {w[-1], n[0], n[-1], n[1], w[-2], nn[0], nn[1], n[2], n[-2], nn[-1], w[-3], lines[3][x]};
+            if (few_) {
+                const Color* nnn = lines[3] + x;
+                wide_ = 0;
+                for (const Color c : {w[-4], n[-3], n[3], nn[-2], nn[2], nnn[-1], nnn[1]})
+                    wide_ = (wide_ + c + 1) * 0x9E3779B97F4A7C15u;
+            }
             colors[x] = row[x] = pixel(row[x]);
             ++hit_, ++north_hit_, error_ += 4, north_error_ += 4;
         }
@@ -221,18 +228,12 @@ class PixelCoder {
 
     // A pixel of which the neighborhood says little, or whose neighborhood was flat but which differs (`differs`).
     Color busy(Color actual, bool differs) {
-        static constexpr std::array<uint64_t, kPlaces> kFactor = {
-            0x9E3779B97F4A7C15u, 0xBF58476D1CE4E5B9u, 0x94D049BB133111EBu, 0xD1B54A32D192ED03u,
-            0xAEF17502108EF2D9u, 0xC2B2AE3D27D4EB4Fu, 0x165667B19E3779F9u, 0x85EBCA77C2B2AE63u,
-            0x27D4EB2F165667C5u, 0xFF51AFD7ED558CCDu, 0xC4CEB9FE1A85EC53u, 0x2545F4914F6CDD1Du};
-        std::array<uint64_t, kPlaces> term;
-        for (size_t i = 0; i < kPlaces; ++i) term[i] = (at_[i] + i + 1) * kFactor[i];
-        const uint64_t two = term[kW] + term[kN];
-        const uint64_t four = two + term[kNW] + term[kNE];
-        const uint64_t six = four + term[kWW] + term[kNN];
-        const uint64_t all = six + term[kNNE] + term[kNEE] + term[kNWW] + term[kNNW] + term[kWWW] + term[kNNN];
-        two_ = spread(two), four_ = spread(four), six_ = spread(six), all_ = spread(all);
-
+        hash_neighborhoods();
+        if (profile_.palette && profile_.bits == 1) {
+            // Of two colors "not this one" says all: guesses would only cost time.
+            *hit_ = kMissed;
+            return index(actual);
+        }
         Recall::Entry& recalled_all = long_.at(all_);
         Recall::Entry& recalled_six = middle_.at(six_);
         Recall::Entry& recalled_two = short_.at(two_);
@@ -247,6 +248,7 @@ class PixelCoder {
         if (recalled_all.hits) propose(recalled_all.color);
         if (recalled_six.hits) propose(recalled_six.color);
         if (recalled_two.hits) propose(recalled_two.color);
+        if (!profile_.palette) propose(gradient());
         propose(at_[kW]);
         propose(at_[kN]);
         propose(at_[kNE]);
@@ -257,7 +259,7 @@ class PixelCoder {
         const std::array<uint32_t, 5> hashes = {
             static_cast<uint32_t>(all_ >> 32), static_cast<uint32_t>(six_ >> 32) + 1,
             static_cast<uint32_t>(four_ >> 32) + 2, static_cast<uint32_t>(two_ >> 32) + 3,
-            mix_hash(static_cast<uint32_t>(spread(candidates[0] * kFactor[0] + term[kW]) >> 32), 4)};
+            mix_hash(static_cast<uint32_t>(spread(candidates[0]) >> 32), 4 + static_cast<uint32_t>(spread(at_[kW]) >> 40 << 8))};
         std::array<uint8_t*, 5> found;
         for (const uint32_t hash : hashes) slots_.prefetch(hash);
         for (size_t i = 0; i < 5; ++i) found[i] = slots_.find(hashes[i]);
@@ -289,15 +291,39 @@ class PixelCoder {
         return color;
     }
 
+    // Hashes of the nearest two, four, six and all neighbors: sums, so that they share the products.
+    void hash_neighborhoods() noexcept {
+        static constexpr std::array<uint64_t, kPlaces> kFactor = {
+            0x9E3779B97F4A7C15u, 0xBF58476D1CE4E5B9u, 0x94D049BB133111EBu, 0xD1B54A32D192ED03u,
+            0xAEF17502108EF2D9u, 0xC2B2AE3D27D4EB4Fu, 0x165667B19E3779F9u, 0x85EBCA77C2B2AE63u,
+            0x27D4EB2F165667C5u, 0xFF51AFD7ED558CCDu, 0xC4CEB9FE1A85EC53u, 0x2545F4914F6CDD1Du};
+        std::array<uint64_t, kPlaces> term;
+        for (size_t i = 0; i < kPlaces; ++i) term[i] = (at_[i] + i + 1) * kFactor[i];
+        two_ = term[kW] + term[kN];
+        four_ = two_ + term[kNW] + term[kNE];
+        six_ = four_ + term[kWW] + term[kNN];
+        all_ = six_;
+        for (size_t i = kNNE; i < kPlaces; ++i) all_ += term[i];
+        two_ = spread(two_), four_ = spread(four_), six_ = spread(six_), all_ = spread(all_);
+    }
+
     static uint64_t spread(uint64_t h) noexcept { return (h ^ h >> 32) * 0xD6E8FEB86659FD93u; }
     static size_t bucket(uint32_t hits) noexcept {
         return hits < 3 ? hits : hits < 8 ? 3 : 4;
     }
 
+    // The pixel that would go on with the slope, channel by channel.
+    Color gradient() const noexcept {
+        Color color = 0;
+        for (uint32_t c = 0; c < profile_.channels; ++c)
+            color |= Color{static_cast<uint32_t>(median_edge(at(kW, c), at(kN, c), at(kNW, c)))} << (16 * c);
+        return color;
+    }
+
     // A pixel that none of the guesses was.
     Color rest(Color actual, bool hashed) {
+        if (!hashed) hash_neighborhoods();
         if (profile_.palette) return index(actual);
-        if (!hashed) two_ = four_ = six_ = 0;
         static constexpr uint8_t kOrder[4][4] = {{0}, {1, 0}, {1, 0, 2}, {3, 1, 0, 2}};
         Color color = 0;
         coded_ = 0;
@@ -315,17 +341,18 @@ class PixelCoder {
         const uint32_t ww = static_cast<uint32_t>(at_[kWW]), nn = static_cast<uint32_t>(at_[kNN]);
         const uint32_t nee = static_cast<uint32_t>(at_[kNEE]);
         std::array<uint32_t, kValueHistories> hashes = {
-            mix_hash(w | n << 16, nw | ne << 16 | 0x1000),
-            mix_hash(mix_hash(w | n << 16, nw | ne << 16), ww | nn << 16 | 0x2000),
+            static_cast<uint32_t>(four_ >> 32) + 16,
+            static_cast<uint32_t>(six_ >> 32) + 17,
             mix_hash(w | n << 16, 3),
             mix_hash(w | nw << 16, 4),
             mix_hash(n | ne << 16, 5),
-            mix_hash(w | ww << 16, 6),
+            few_ ? mix_hash(static_cast<uint32_t>(spread(all_ + wide_) >> 32), 6) : mix_hash(w | ww << 16, 6),
             mix_hash(n | nn << 16, 7),
             mix_hash(w, 8),
             mix_hash(n, 9),
             mix_hash((w + n) >> 3 | (w - nw + 512) >> 3 << 16, 10),
-            mix_hash((w + n + ne + nw + 2) >> 2, 11 | nee >> 4 << 16),
+            few_ ? static_cast<uint32_t>(all_ >> 32) + 18
+                 : mix_hash((w + n + ne + nw + 2) >> 2, 11 | nee >> 4 << 16),
         };
         const uint32_t bits = profile_.bits;
         uint32_t value = 1;
@@ -453,6 +480,7 @@ class PixelCoder {
 
     Coder& coder_;
     const Profile profile_;
+    const bool few_;  // colors: then more of them together make a context
     const size_t width_;
     const size_t stride_;
     size_t y_ = 0;
@@ -465,7 +493,7 @@ class PixelCoder {
     int16_t* error_ = nullptr;
     const int16_t* north_error_ = nullptr;
     uint32_t run_ = 0;
-    uint64_t two_ = 0, four_ = 0, six_ = 0, all_ = 0;
+    uint64_t two_ = 0, four_ = 0, six_ = 0, all_ = 0, wide_ = 0;
     Color coded_ = 0;
 
     SlotTable slots_;
