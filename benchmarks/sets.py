@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,21 +55,11 @@ def parts(name: str) -> dict[str, list[Picture]]:
 
 
 def validation(folder: Path) -> dict[str, list[Picture]]:
-    """The two parts of the training pictures that no training sees.
+    """The two parts of the training pictures that no training sees, split where training splits them."""
+    from narrows.training.wave import split_pictures
 
-    `lomiri` is the one source apart; `tenth` holds all pictures of every tenth author of the rest, authors
-    in the order of the manifest, the first one included.
-    """
-    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    apart = [row for row in rows if "lomiri" in row["source"]]
-    rest = [row for row in rows if "lomiri" not in row["source"]]
-    authors = list(dict.fromkeys(row["author"] for row in rest))
-    kept = set(authors[::10])
-    return {
-        "lomiri": [Picture(folder / row["file"]) for row in apart],
-        "tenth": [Picture(folder / row["file"]) for row in rest if row["author"] in kept],
-    }
+    _, lomiri, tenth = split_pictures(folder)
+    return {"lomiri": [Picture(p) for p in lomiri], "tenth": [Picture(p) for p in tenth]}
 
 
 def _data() -> Path:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 MIN_POINTS = 3
+MIN_FILES = 5  # below, resamples repeat so much that an interval would be an invention
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class MeanDifference:
     overlap: float
 
     def __str__(self) -> str:
-        return f"{self.mean:+.1f} % [{self.low:+.1f}, {self.high:+.1f}]"
+        interval = "" if np.isnan(self.low) else f" [{self.low:+.1f}, {self.high:+.1f}]"
+        return f"{self.mean:+.1f} %{interval}"
 
 
 def bd_rate(anchor: Curve, test: Curve) -> float:
@@ -93,11 +95,11 @@ def mean_bd_rate(anchors: Sequence[Curve], tests: Sequence[Curve]) -> MeanDiffer
 def bootstrap_t(values: Floats, *, resamples: int = 2000, seed: int = 1) -> tuple[float, float]:
     """95 % interval of the mean of `values` [n], one a file, by the studentized bootstrap (Efron 1979).
 
-    The percentile bootstrap is too narrow for the two dozen files of a usual test set. One value, or
-    equal values, give (nan, nan): their spread is unknown.
+    The percentile bootstrap is too narrow for the two dozen files of a usual test set. Fewer than five
+    values, or equal ones, give (nan, nan): their spread is unknown.
     """
     n = values.size
-    spread = values.std(ddof=1) if n > 1 else 0.0
+    spread = values.std(ddof=1) if n >= MIN_FILES else 0.0
     if spread <= 1e-12 * max(1.0, float(np.abs(values).max())):
         return float("nan"), float("nan")
     picks = values[np.random.default_rng(seed).integers(0, n, (resamples, n))]

@@ -84,6 +84,10 @@ def test_interval_covers_the_true_mean_as_often_as_it_says():
     assert 0.91 < hits / 300 < 0.98
 
 
-def test_interval_of_one_file_is_unknown():
-    assert all(np.isnan(bootstrap_t(np.array([3.0]))))
-    assert all(np.isnan(bootstrap_t(np.array([3.0, 3.0, 3.0]))))
+@pytest.mark.parametrize("values", [[3.0], [1.0, 2.0, 3.0, 4.0], [3.0] * 9])
+def test_interval_of_few_or_equal_values_is_unknown(values):
+    assert all(np.isnan(bootstrap_t(np.array(values))))
+
+
+def test_a_mean_without_interval_prints_without_one():
+    assert str(mean_bd_rate([ANCHOR], [TEST])) == "-20.1 %"
