@@ -1,8 +1,8 @@
-"""`wave`: pictures by a lifting wavelet, an integer context network and adaptive tables; exact on every machine.
+"""`wave`: pictures by a lifting wavelet, an integer context network and adaptive tables; the same everywhere.
 
-Three modes share the name: lossy (9/7, one step), lossless (5/3) and graphics (palette or prediction by context
-mixing, exact) for screens and charts. Alpha is always exact and coded like graphics. Layer 0 is the picture at
-1/8, each further layer doubles it. Format: docs/format.md, "wave"; design and figures: its model card.
+Three modes share the name: lossy (9/7, one step), lossless (5/3) and graphics (exact; palettes, repeats and
+context mixing) for screens and charts. Beside the wavelet, alpha is exact and coded like graphics. Layer 0 is
+the picture at 1/8, each further layer doubles it. Format: docs/format.md, "wave"; figures: its model card.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -28,8 +29,8 @@ MODEL = "8fe483b16c3c1999"
 STRIP_ROWS = 1024
 _LOSSY, _LOSSLESS, _GRAPHICS = 0, 1, 2
 
-# Quality to step in pixel levels, log2(step) linear between knots: the steps whose mean PSNR on photographs is
-# that of JPEG 4:2:0 at the same quality. Frozen for version 1.
+# Quality to step in pixel levels, log2(step) linear between knots: the steps whose mean PSNR on photographs
+# is that of JPEG 4:2:0 at the same quality. Frozen for version 1.
 _KNOTS = ((0, 220), (12, 134), (22, 88), (38, 62), (58, 48), (76, 35), (88, 23), (94, 15), (99.9, 4))
 _DEFAULT_QUALITY = 75.0
 # Weight of a bit against squared error in squared steps, 1/4096.
@@ -57,10 +58,9 @@ class Options:
         check_range("effort", self.effort, 0, 9)
         check_choice("tune", self.tune, ("psnr", "ms-ssim"))
         given = [name for name in ("quality", "bpp", "target_psnr") if getattr(self, name) is not None]
-        if len(given) + bool(self.lossless) > 1:
-            raise OptionError(
-                f"{' and '.join([*given, *['lossless'] * bool(self.lossless)])} say the same thing twice: give one"
-            )
+        given += ["lossless"] * bool(self.lossless)
+        if len(given) > 1:
+            raise OptionError(f"{' and '.join(given)} say the same thing twice: give one")
 
     @property
     def exact(self) -> bool:
@@ -82,7 +82,7 @@ class _Coded:
 
 def step_of(quality: float) -> int:
     """The step of a quality below 100, in 1/256 of an 8-bit level."""
-    for (low, coarse), (high, fine) in zip(_KNOTS, _KNOTS[1:], strict=False):
+    for (low, coarse), (high, fine) in pairwise(_KNOTS):
         if quality <= high:
             share = (quality - low) / (high - low)
             return round(256 * 2 ** (math.log2(coarse) * (1 - share) + math.log2(fine) * share))
@@ -105,6 +105,7 @@ class Wave:
 
     def encode(self, signal: Image, options: Options, *, threads: int = 1) -> tuple[Header, Iterator[Chunk]]:
         """The header and the chunks, coarsest first."""
+        signal = replace(signal, pixels=np.ascontiguousarray(signal.pixels))
         coded = self._graphics(signal, options, threads)
         wavelet = self._wavelet(signal, options, threads)
         if coded is None or wavelet.num_bytes < coded.num_bytes:

@@ -1,9 +1,9 @@
 """Trains the context networks and first tables of `wave`.
 
-A network maps 44 magnitudes around a coefficient to a point (u, v) of a 32 x 2 grid of tables, trained jointly with
-the tables by the code length of the coefficient's token, the log-probability taken bilinearly between the four
-tables around the point. Samples come from the codec itself: round 1 from a blank model, later rounds from pictures
-quantized with the model before. Weights are trained as they run: int8, activations of 7 bits.
+A network maps 44 magnitudes around a coefficient to a point (u, v) of a 32 x 2 grid of tables. Networks and
+tables are trained jointly by the code length of the coefficient's token, its log-probability taken bilinearly
+between the four tables around the point. Samples come from the codec itself: in round 1 from a blank model,
+then from pictures quantized with the model before. Weights are trained as they run: int8, 7-bit activations.
 """
 
 from __future__ import annotations
