@@ -14,6 +14,7 @@ SUMMARY = "measure the entropy coder or codecs on this machine"
 EXAMPLES = """\
   narrows bench entropy
   narrows bench codecs wave bytes --json"""
+_LEAST_WIDTH = 14
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,15 +29,16 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     from importlib import import_module
 
     rows = import_module(f"narrows.bench.{args.what}").rows(args.names)
-    header = True
+    widths: dict[str, int] = {}
     for row in rows:
         if args.json:
             terminal.json(f"narrows.bench.{args.what}/1", **row)
             continue
-        if header:
-            terminal.result("  ".join(f"{key:>12}" for key in row))
-            header = False
-        terminal.result("  ".join(f"{_shown(value):>12}" for value in row.values()))
+        if not widths:
+            widths = {key: max(len(key), _LEAST_WIDTH) for key in row}
+            terminal.result("  ".join(f"{key:>{width}}" for key, width in widths.items()))
+        line = (f"{_shown(value):>{widths.get(key, 0)}}" for key, value in row.items())
+        terminal.result("  ".join(line).rstrip())
     return DONE
 
 

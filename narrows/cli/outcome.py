@@ -34,6 +34,8 @@ def report(terminal: Terminal, subject: str | None, error: BaseException) -> int
     else:
         message = f"{type(error).__name__}: {error} (this is a bug of narrows)"
         hint, code = "NARROWS_DEBUG=1 shows where; please report it", BUG
+    if hint and hint in message:
+        hint = None
     where = "" if subject is None else f"{'stdin' if subject == '-' else printable(subject)}: "
     terminal.error(f"{where}{printable(message)}", None if hint is None else printable(hint))
     return code

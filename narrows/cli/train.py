@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
+import os
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,6 +46,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     if find_spec("torch") is None:
         raise MissingExtra("training", "neural")
     module = importlib.import_module(f"narrows.training.{trainer}")
+    if "data" in {field.name for field in dataclasses.fields(module.Options)}:
+        settings.setdefault("data", os.environ.get("NARROWS_DATA", ""))
     path = module.run(_options(module.Options, trainer, settings))
     terminal.result(str(path))
     return DONE

@@ -301,12 +301,10 @@ def test_kill_leaves_nothing_under_the_name(tmp_path):
     assert [name for name in names(tmp_path) if not name.endswith(".part")] == ["big"]
 
 
-def on_a_terminal(*arguments, cwd):
+def on_a_terminal(command, *, cwd):
     """Run with stdout and stderr on a terminal; return the exit code and all that it shows."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*NARROWS, *arguments], cwd=cwd, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs
-    )
+    process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs)
     os.close(theirs)
     shown = b""
     with contextlib.suppress(OSError):
@@ -317,26 +315,34 @@ def on_a_terminal(*arguments, cwd):
 
 
 def test_binary_is_refused_by_a_terminal_unless_asked_for(tmp_path):
-    code, shown = on_a_terminal("encode", "-", cwd=tmp_path)
+    code, shown = on_a_terminal([*NARROWS, "encode", "-"], cwd=tmp_path)
     assert code == 2
     assert b"stdout is a terminal, and the output is binary" in shown
     (tmp_path / "a.nrws").write_bytes(HELLO)
-    code, shown = on_a_terminal("decode", "a.nrws", "-o", "-", cwd=tmp_path)
+    code, shown = on_a_terminal([*NARROWS, "decode", "a.nrws", "-o", "-"], cwd=tmp_path)
     assert (code, shown) == (0, b"hello")
 
 
 def test_color_is_for_terminals_that_want_it(tmp_path, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
-    assert b"\x1b[1;31merror:\x1b[0m" in on_a_terminal("decode", "none", cwd=tmp_path)[1]
+    assert b"\x1b[1;31merror:\x1b[0m" in on_a_terminal([*NARROWS, "decode", "none"], cwd=tmp_path)[1]
     monkeypatch.setenv("NO_COLOR", "1")
-    assert b"\x1b" not in on_a_terminal("decode", "none", cwd=tmp_path)[1]
+    assert b"\x1b" not in on_a_terminal([*NARROWS, "decode", "none"], cwd=tmp_path)[1]
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("TERM", "dumb")
-    assert b"\x1b" not in on_a_terminal("decode", "none", cwd=tmp_path)[1]
+    assert b"\x1b" not in on_a_terminal([*NARROWS, "decode", "none"], cwd=tmp_path)[1]
 
 
 def test_progress_is_for_terminals_and_long_work(tmp_path):
-    (tmp_path / "big").write_bytes(os.urandom(12_000_000))
     (tmp_path / "small").write_bytes(b"small")
-    assert b"encoding" not in on_a_terminal("encode", "small", cwd=tmp_path)[1]
-    assert "\r" not in run("encode", "small", "-f", cwd=tmp_path)[2]
+    assert b"encoding" not in on_a_terminal([*NARROWS, "encode", "small"], cwd=tmp_path)[1]
+    script = (
+        "import time; from narrows.cli.terminal import Terminal; from narrows.cli.work import watched\n"
+        "watched(Terminal(), 'encoding a\\x1b', lambda: time.sleep(1.6))"
+    )
+    code, shown = on_a_terminal([sys.executable, "-c", script], cwd=tmp_path)
+    assert code == 0
+    assert b"\r\x1b[2Kencoding a\\x1b  1 s" in shown
+    assert shown.endswith(b"\r\x1b[2K")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, cwd=tmp_path)
+    assert done.stderr == b""
