@@ -334,7 +334,7 @@ class ChunkSource(Protocol):
         ...
 
     def layers(self, highest: int) -> Iterator[Chunk]:
-        """Chunks of layers 0 to `highest`; the payloads of others are skipped, seeking where the file can."""
+        """Chunks of layers 0 to `highest`; others are skipped, and those behind the last not even reached."""
         ...
 
     def select(self, keep: Callable[[Chunk], bool]) -> Iterator[Chunk]:

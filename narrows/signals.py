@@ -1,8 +1,8 @@
 """Signals: values with their meaning. Frozen, checked when made, never written to.
 
 One rule for layout: signals are channels last, as files give them; tensors inside networks are channels
-first with a batch. Only `to_tensor` and `from_tensor` cross. `meta` may hold `icc`, `exif`, `xmp` (bytes) and
-`tags` (str to str or list of str); codecs do not look at it.
+first with a batch. Only `to_tensor` and `from_tensor` cross. Arrays are C-contiguous: others are copied.
+`meta` may hold `icc`, `exif`, `xmp` (bytes) and `tags` (str to str or list of str); codecs do not look at it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,12 @@ COLORS = ("icc", "srgb", "linear")
 
 
 def _array(values: object, what: str) -> Array:
-    """`values` as a NumPy array: itself, or a view of a CPU tensor, or a host copy of a CUDA tensor."""
+    """`values` as a C-contiguous NumPy array: itself where it is one, a CPU tensor's memory, else a copy."""
     if isinstance(values, np.ndarray):
-        return values
+        return np.ascontiguousarray(values) if values.ndim else values
     detach = getattr(values, "detach", None)
     if detach is not None:
-        return cast(Array, detach().cpu().numpy())
+        return np.ascontiguousarray(detach().cpu().numpy())
     raise SignalError(f"{what} must be an array, not {type(values).__name__}")
 
 

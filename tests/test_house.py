@@ -162,7 +162,7 @@ def test_the_command_line_starts_without_torch(arguments: list[str]) -> None:
 
 
 def cpu_seconds(code: str) -> float:
-    """CPU time of `code` in a fresh interpreter, the interpreter's own start taken off: the least of three."""
+    """CPU time of `code` in a fresh interpreter, less its start: the least of three."""
     timed = "import os\nbefore = sum(os.times()[:2])\n" + code + "\nprint(sum(os.times()[:2]) - before)"
     return min(float(run(timed).stdout) for _ in range(3))
 

@@ -13,8 +13,9 @@ from narrows.contracts import Header, Kind
 class Order:
     """How far a stream has been written or read, and what of it later chunks depend on.
 
-    `begins` and `ends` are, per track, the first unit of the last DATA and the end of all before; `index` is
-    what an INDEX at this point says. `holes`: chunks have been lost, so DATA need not join on.
+    `begins`, `ends` and `layers` are, per track, the first unit of the last DATA, the end of all so far and
+    the layer of the last chunk; `index` is what an INDEX at this point says. `holes`: chunks have been lost, so
+    DATA need not join on.
     """
 
     position: int
@@ -26,6 +27,7 @@ class Order:
     seen: set[int] = field(default_factory=set)
     begins: dict[int, int] = field(default_factory=dict)
     ends: dict[int, int] = field(default_factory=dict)
+    layers: dict[int, int] = field(default_factory=dict)
     index: bytearray = field(default_factory=bytearray)
     index_offset: int = 0
     last_offset: int = 0
@@ -75,12 +77,15 @@ class Order:
                 return "PART before any DATA of its track"
             if not self.begins[info.track] <= info.first <= end:
                 return f"PART at {info.first:,} does not join the DATA before it"
+            if info.layer < self.layers[info.track]:
+                return f"PART of layer {info.layer} behind one of layer {self.layers[info.track]}"
         elif info.first < end or (info.first > end and not (self.live or self.holes)):
             return f"DATA begins at {info.first:,}, what is before it ends at {end:,}"
         if not self.live and info.first + info.count > length:
             return f"coded data ends at {info.first + info.count:,} of {length:,}"
         if info.kind == Kind.DATA:
             self.begins[info.track] = info.first
+        self.layers[info.track] = info.layer
         self.ends[info.track] = max(end, info.first + info.count)
         return None
 

@@ -430,16 +430,28 @@ class Source:
         return self.select(lambda chunk: True)
 
     def layers(self, highest: int) -> Iterator[Chunk]:
-        """Chunks of layers 0 to `highest`."""
-        return self.select(lambda chunk: chunk.layer <= highest)
+        """Chunks of layers 0 to `highest`; ends at a finer one once the chunks cover the whole signal."""
+        order, header = self._walk.order, self._reader.tracks[self._track]
+
+        def keep(chunk: Chunk) -> bool:
+            return chunk.layer <= highest
+
+        def over(info: ChunkInfo) -> bool:
+            complete = not self._reader.live and order.ends.get(self._track, 0) >= header.length
+            return info.track == self._track and info.layer > highest and complete
+
+        return self._chunks(keep, over)
 
     def select(self, keep: Callable[[Chunk], bool]) -> Iterator[Chunk]:
         """Chunks that `keep`, which sees them without payload, wants; others are skipped unread."""
+        return self._chunks(keep, lambda info: False)
+
+    def _chunks(self, keep: Callable[[Chunk], bool], over: Callable[[ChunkInfo], bool]) -> Iterator[Chunk]:
         if self._rest is not None:
             yield from self._by_index(keep)
             return
         walk = self._walk
-        while (info := walk.peek()) is not None:
+        while (info := walk.peek()) is not None and not over(info):
             chunk = walk.take(info.track == self._track and keep(_bare(info)))
             if chunk is not None:
                 yield chunk

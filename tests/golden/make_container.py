@@ -339,6 +339,7 @@ ERRORS: dict[str, tuple[str, str, int | None]] = {
     "entry-beyond-size": (HELLO + "01 09 00 00 06 00 'hello' crc" + END_1, CORRUPT, 22),
     "part-before-data": (HELLO + "02 09 00 00 05 00 'hello' crc" + END_1, CORRUPT, 22),
     "part-behind-a-gap": (HELLO + "01 06 00 00 02 00 'he' crc 02 05 01 03 02 'lo' crc" + END_2, CORRUPT, 34),
+    "layers-decrease": (swap(LAYERS, "02 04 02 10 10 04 crc", "02 04 01 10 10 04 crc"), CORRUPT, 63),
     "data-overlaps": (HELLO + "01 06 00 00 02 00 'he' crc 01 08 00 01 04 00 'ello' crc" + END_2, CORRUPT, 34),
     "data-leaves-a-gap": (
         HELLO + "01 06 00 00 02 00 'he' crc 01 06 00 03 02 00 'lo' crc" + END_2,
