@@ -13,10 +13,11 @@ from narrows.container.forms import (
     header_bytes,
     parse_header,
     preamble,
+    read_preamble,
     tags_bytes,
     varint,
 )
-from narrows.container.reader import Reader, Source, meeting, read_preamble
+from narrows.container.reader import Reader, Source, meeting
 from narrows.container.writer import Writer
 
 __all__ = [

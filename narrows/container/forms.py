@@ -224,6 +224,25 @@ def preamble(header: Header, flags: int = 0) -> bytes:
     return out + struct.pack("<I", crc32c(out))
 
 
+def read_preamble(source: Input, limits: Limits = Limits()) -> tuple[int, Header]:
+    """Flags and header from the beginning of a stream."""
+    for position, byte in enumerate(MAGIC):
+        if source.byte() != byte:
+            raise CorruptStream("not a Narrows stream: the first bytes are not 89 4e 52 57", position)
+    version = source.byte()
+    if version != VERSION:
+        raise UnsupportedStream(f"container version {version}; this reader knows {VERSION}", 4)
+    flags = source.byte()
+    if flags & ~(LIVE | INDEXED):
+        raise UnsupportedStream(f"flags {flags:#04x} are unknown", 5)
+    length = source.varint(MAX_HEADER_BYTES, "the length of the header")
+    limits.check("max_header_bytes", length)
+    start = source.position
+    form = source.read(length)
+    source.check("checksum of the preamble differs", 0)
+    return flags, parse_header(form, start)
+
+
 def check_limits(header: Header, limits: Limits, shift: int = 0) -> None:
     """LimitExceeded if what `header` declares, at scale 1/2**shift, is more than `limits` allow to decode."""
     if header.media in (Media.IMAGE, Media.VIDEO):

@@ -14,7 +14,7 @@ class Order:
     """How far a stream has been written or read, and what of it later chunks depend on.
 
     `begins`, `ends` and `layers` are, per track, the first unit of the last DATA, the end of all so far and
-    the layer of the last chunk; `index` is what an INDEX at this point says. `holes`: chunks have been lost, so
+    the layer of the last chunk; `index` is what an INDEX at this point says. `holes`: chunks were lost, so
     DATA need not join on.
     """
 

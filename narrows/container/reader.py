@@ -12,39 +12,18 @@ from narrows.container.forms import (
     DIGEST_BYTES,
     INDEXED,
     LIVE,
-    MAGIC,
     MAX_CHUNK_BYTES,
-    MAX_HEADER_BYTES,
     METADATA,
-    VERSION,
     ChunkInfo,
     Input,
     parse_header,
     parse_tags,
+    read_preamble,
 )
 from narrows.container.order import Order
-from narrows.contracts import Chunk, Header, Kind, Want
+from narrows.contracts import Chunk, Kind, Want
 from narrows.errors import CorruptStream, LimitExceeded, TruncatedStream, UnsupportedStream
 from narrows.limits import Limits
-
-
-def read_preamble(source: Input, limits: Limits = Limits()) -> tuple[int, Header]:
-    """Flags and header from the beginning of a stream."""
-    for position, byte in enumerate(MAGIC):
-        if source.byte() != byte:
-            raise CorruptStream("not a Narrows stream: the first bytes are not 89 4e 52 57", position)
-    version = source.byte()
-    if version != VERSION:
-        raise UnsupportedStream(f"container version {version}; this reader knows {VERSION}", 4)
-    flags = source.byte()
-    if flags & ~(LIVE | INDEXED):
-        raise UnsupportedStream(f"flags {flags:#04x} are unknown", 5)
-    length = source.varint(MAX_HEADER_BYTES, "the length of the header")
-    limits.check("max_header_bytes", length)
-    start = source.position
-    form = source.read(length)
-    source.check("checksum of the preamble differs", 0)
-    return flags, parse_header(form, start)
 
 
 class Reader:
