@@ -25,7 +25,7 @@ from narrows.signals import Array, Image
 T = TypeVar("T")
 R = TypeVar("R")
 
-MODEL = "8fe483b16c3c1999"
+MODEL = "f2167f7042f471a5"
 STRIP_ROWS = 1024
 _LOSSY, _LOSSLESS, _GRAPHICS = 0, 1, 2
 

@@ -148,7 +148,7 @@ void walk(const Model& model, ChunkTables& tables, const BandTask& task, const W
     const size_t net_index = static_cast<size_t>(s.net);
     const Net& net = model.nets[net_index];
     auto& bank = tables.tables[net_index];
-    const Kernels& k = kernels();
+    const Kernels& k = kernels(current_isa());
     const int32_t* bias = net.b1[std::clamp(s.level, 1, kMaxLevels) - 1];
 
     Inputs inputs(width);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "narrows/adaptive.hpp"
+#include "narrows/cpu.hpp"
 #include "narrows/log2.hpp"
 #include "narrows/range.hpp"
 
@@ -59,7 +60,7 @@ struct Kernels {
     // The table's number from one row of acc and the four left neighbours.
     int (*table)(const int32_t* acc, uint32_t left, const Net& net);
 };
-[[nodiscard]] const Kernels& kernels() noexcept;
+[[nodiscard]] const Kernels& kernels(Isa isa) noexcept;
 
 // ---- magnitudes ---------------------------------------------------------------------------------------------
 
