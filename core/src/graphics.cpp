@@ -55,7 +55,7 @@ class Palette {
         return true;
     }
     uint32_t number(Color color) const noexcept { return slots_[place(color)]; }
-    std::vector<Color>& colors() noexcept { return colors_; }
+    const std::vector<Color>& colors() const noexcept { return colors_; }
     // Renumbers by the channels in `order`.
     void sort(uint32_t channels) {
         const auto key = [&](Color color) {
@@ -110,7 +110,7 @@ void survey(std::span<const Sample> pixels, const GraphicsShape& shape, Survey& 
 }
 
 // Whether indices say more than samples: always for few colors of several channels, else if most values are unused.
-bool worth_palette(Survey& survey, const GraphicsShape& shape) {
+bool worth_palette(const Survey& survey, const GraphicsShape& shape) {
     return survey.few_colors &&
            (shape.channels > 1 || survey.palette.colors().size() <= (size_t{1} << shape.bit_depth) / 4 ||
             shape.bit_depth <= 4);
@@ -146,6 +146,45 @@ graphics::Profile profile_of(uint8_t mode, const GraphicsShape& shape, size_t nu
             (mode & kRepeats) != 0};
 }
 
+// The payload in one mode, or nothing if its coded part would not stay below `budget` bytes.
+template <class Sample>
+std::vector<uint8_t> encode_as(std::span<const Sample> pixels, const GraphicsShape& shape, uint8_t mode,
+                               const Survey& seen, size_t budget) {
+    graphics::BitWriter writer;
+    std::vector<Color> colors = seen.palette.colors();
+    if (mode & kPalette) code_palette(writer, colors, shape);
+    const auto coder = std::make_unique<graphics::PixelCoder<graphics::BitWriter>>(
+        writer, profile_of(mode, shape, colors.size()), shape.width, seen.num_pixels);
+    std::vector<Color> row(shape.width);
+    for (uint32_t y = 0; y < shape.height; ++y) {
+        pack(&pixels[size_t{y} * shape.width * shape.channels], shape.width, shape.channels, row.data());
+        if (mode & kPalette)
+            for (Color& color : row) color = seen.palette.number(color);
+        coder->row(row.data());
+        if (writer.encoder.bytes_so_far() >= budget) return {};
+    }
+    std::vector<uint8_t> payload = writer.encoder.finish();
+    if (payload.size() >= budget) return {};
+    payload.insert(payload.begin(), mode);
+    return payload;
+}
+
+// Whether to guess whole pixels first: where most repeat it pays, among photographs it does not, and in between
+// the middle rows are tried both ways.
+template <class Sample>
+bool repeats_pay(std::span<const Sample> pixels, const GraphicsShape& shape, uint8_t mode, const Survey& seen) {
+    // Of two colors "not this one" says all: guesses would only cost time.
+    if ((mode & kPalette) && seen.palette.colors().size() <= 2) return false;
+    const uint64_t share = seen.num_repeats * 16 / seen.num_pixels;
+    if (share < 4 || share >= 15) return share >= 15;
+    GraphicsShape middle = shape;
+    middle.height = std::min(shape.height, std::max(shape.height / 4, 64u));
+    const size_t row_samples = size_t{shape.width} * shape.channels;
+    const auto rows = pixels.subspan((shape.height - middle.height) / 2 * row_samples, middle.height * row_samples);
+    const size_t without = encode_as(rows, middle, mode, seen, SIZE_MAX).size();
+    return !encode_as(rows, middle, mode | kRepeats, seen, without).empty();
+}
+
 template <class Sample>
 Status encode(std::span<const Sample> pixels, const GraphicsShape& shape, std::vector<uint8_t>& payload) {
     if (!sound(shape, pixels.size(), 8 * sizeof(Sample))) return Status::bad_argument;
@@ -154,32 +193,13 @@ Status encode(std::span<const Sample> pixels, const GraphicsShape& shape, std::v
     const auto seen = std::make_unique<Survey>();
     survey(pixels, shape, *seen);
     uint8_t mode = kCoded;
-    if (worth_palette(*seen, shape)) mode |= kPalette;
-    if (seen->num_repeats * 4 > seen->num_pixels) mode |= kRepeats;
-
-    graphics::BitWriter writer;
-    std::vector<Color>& colors = seen->palette.colors();
-    if (mode & kPalette) {
+    if (worth_palette(*seen, shape)) {
+        mode |= kPalette;
         seen->palette.sort(shape.channels);
-        code_palette(writer, colors, shape);
     }
-    const auto coder = std::make_unique<graphics::PixelCoder<graphics::BitWriter>>(
-        writer, profile_of(mode, shape, colors.size()), shape.width, seen->num_pixels);
-    std::vector<Color> row(shape.width);
-    for (uint32_t y = 0; y < shape.height; ++y) {
-        pack(&pixels[size_t{y} * shape.width * shape.channels], shape.width, shape.channels, row.data());
-        if (mode & kPalette)
-            for (Color& color : row) color = seen->palette.number(color);
-        coder->row(row.data());
-        if (writer.encoder.bytes_so_far() >= pixels.size_bytes()) break;
-    }
-    const std::vector<uint8_t> coded = writer.encoder.finish();
-    payload.clear();
-    if (coded.size() < pixels.size_bytes()) {
-        payload.push_back(mode);
-        payload.insert(payload.end(), coded.begin(), coded.end());
-        return Status::ok;
-    }
+    if (repeats_pay(pixels, shape, mode, *seen)) mode |= kRepeats;
+    payload = encode_as(pixels, shape, mode, *seen, pixels.size_bytes());
+    if (!payload.empty()) return Status::ok;
     payload.push_back(kStored);
     for (const Sample s : pixels)
         for (size_t i = 0; i < sizeof(Sample); ++i) payload.push_back(static_cast<uint8_t>(s >> (8 * i)));

@@ -101,6 +101,32 @@ class Decision {
     std::array<uint8_t*, N> states_{};
 };
 
+// A linear prediction from differences to a first guess, whose weights follow the error (normalized least mean
+// squares, Widrow 1960; in integers).
+class Slope {
+   public:
+    static constexpr size_t kTerms = 12;
+    using Terms = std::array<int32_t, kTerms>;
+    // What to add to the first guess, in 1/16; |terms| < 2^17.
+    int predict(const Terms& terms) noexcept {
+        int64_t sum = 0;
+        for (size_t i = 0; i < kTerms; ++i) sum += int64_t{weights_[i]} * terms[i];
+        return static_cast<int>(std::clamp<int64_t>(sum >> 14, -(1 << 21), 1 << 21));
+    }
+    // `error` in 1/16: what predict fell short of.
+    void learn(const Terms& terms, int error) noexcept {
+        int64_t energy = 64;
+        for (const int32_t t : terms) energy += int64_t{t} * t;
+        const int64_t step = (int64_t{error} << kRate) / energy;
+        for (size_t i = 0; i < kTerms; ++i)
+            weights_[i] = static_cast<int32_t>(std::clamp<int64_t>(weights_[i] + ((step * terms[i] + (1 << 9)) >> 10), -(1 << 22), 1 << 22));
+    }
+
+   private:
+    static constexpr int kRate = 18;
+    std::array<int32_t, kTerms> weights_{};  // 1.0 = 2^18
+};
+
 struct Profile {
     uint32_t channels;     // of the pixels coded; 1 for a palette
     uint32_t bits;         // of a channel or an index
@@ -201,10 +227,6 @@ class PixelCoder {
     enum Hit : uint8_t { kFlat = 0, kMissed = 6 };  // between: 1 + the number of the candidate
 
     Color pixel(Color actual) {
-        if (!profile_.repeats) {
-            *hit_ = kMissed;
-            return rest(actual, false);
-        }
         const Color w = at_[kW];
         const bool flat =
             w == at_[kN] && w == at_[kNW] && w == at_[kNE] && w == at_[kWW] && w == at_[kNN];
@@ -223,17 +245,14 @@ class PixelCoder {
             }
         }
         run_ = 0;
-        return busy(actual, flat);
+        hash_neighborhoods();
+        if (profile_.repeats) return busy(actual, flat);
+        *hit_ = kMissed;
+        return rest(actual);
     }
 
     // A pixel of which the neighborhood says little, or whose neighborhood was flat but which differs (`differs`).
     Color busy(Color actual, bool differs) {
-        hash_neighborhoods();
-        if (profile_.palette && profile_.bits == 1) {
-            // Of two colors "not this one" says all: guesses would only cost time.
-            *hit_ = kMissed;
-            return index(actual);
-        }
         Recall::Entry& recalled_all = long_.at(all_);
         Recall::Entry& recalled_six = middle_.at(six_);
         Recall::Entry& recalled_two = short_.at(two_);
@@ -283,7 +302,7 @@ class PixelCoder {
         }
         if (!hit) {
             *hit_ = kMissed;
-            color = rest(actual, true);
+            color = rest(actual);
         }
         Recall::learn(recalled_all, color);
         Recall::learn(recalled_six, color);
@@ -321,8 +340,7 @@ class PixelCoder {
     }
 
     // A pixel that none of the guesses was.
-    Color rest(Color actual, bool hashed) {
-        if (!hashed) hash_neighborhoods();
+    Color rest(Color actual) {
         if (profile_.palette) return index(actual);
         static constexpr uint8_t kOrder[4][4] = {{0}, {1, 0}, {1, 0, 2}, {3, 1, 0, 2}};
         Color color = 0;
@@ -398,7 +416,20 @@ class PixelCoder {
             base = static_cast<int>(channel_of(color, 1));
             w -= at(kW, 1), n -= at(kN, 1), nw -= at(kNW, 1), ne -= at(kNE, 1), ww -= at(kWW, 1), nn -= at(kNN, 1);
         }
-        const int guess = std::clamp(base + median_edge(w, n, nw), 0, peak);
+        int guess = std::clamp(base + median_edge(w, n, nw), 0, peak);
+        Slope::Terms terms{};
+        int first = 0, slope = 0;
+        if (!profile_.repeats) {
+            first = median_edge(w, n, nw);
+            const int nne = at(kNNE, channel) - (from_green ? at(kNNE, 1) : 0);
+            const int nee = at(kNEE, channel) - (from_green ? at(kNEE, 1) : 0);
+            const int nww = at(kNWW, channel) - (from_green ? at(kNWW, 1) : 0);
+            const int nnw = at(kNNW, channel) - (from_green ? at(kNNW, 1) : 0);
+            terms = {w - first, n - first, nw - first, ne - first, ww - first, nn - first, nne - first, nee - first, nww - first, nnw - first,
+                     k > 0 ? surprise_[k - 1] : 0, k > 1 ? surprise_[k - 2] : 0};
+            slope = slopes_[k].predict(terms);
+            guess = std::clamp(base + first + ((slope + 8) >> 4), 0, peak);
+        }
         const int smooth = (w + n + 1) >> 1;
         const uint32_t g = static_cast<uint32_t>(guess);
         const uint32_t salt = k << 8;
@@ -408,7 +439,7 @@ class PixelCoder {
                   ene = north_error_[4 + k];
         const int last = k > 0 ? error_[k - 1] : 0, last2 = k > 1 ? error_[k - 2] : 0;
         const auto q = [](int x) { return static_cast<uint32_t>(x < 0 ? 16 - static_cast<int>(size_class(x)) : 16 + static_cast<int>(size_class(x))); };
-        const std::array<uint32_t, kValueHistories> hashes = {
+        std::array<uint32_t, kValueHistories> hashes = {
             mix_hash(static_cast<uint32_t>(two_ >> 32) ^ g * 0x9E3779B1u, 1 | salt),
             mix_hash(before ^ g * 0x9E3779B1u, 2 | salt | static_cast<uint32_t>(w0) << 16),
             mix_hash(before ^ g * 0x9E3779B1u, 3 | salt),
@@ -421,6 +452,15 @@ class PixelCoder {
             mix_hash(static_cast<uint32_t>(four_ >> 32) ^ g * 0x9E3779B1u, 10 | salt),
             mix_hash(q(n - nn) << 12 | q(w - ww) << 6 | q(last), 11 | salt | std::min(size_class(ew) + size_class(en), 15u) << 16),
         };
+        if (!profile_.repeats) {
+            const int d = base - guess;
+            const auto r = [](int x) { return static_cast<uint32_t>(x < 0 ? 8 - static_cast<int>((size_class(x) + 1) / 2) : 8 + static_cast<int>((size_class(x) + 1) / 2)); };
+            hashes[0] = mix_hash(q(w + d) << 18 | q(n + d) << 12 | r(nw + d) << 6 | r(ne + d), 1 | salt);
+            hashes[1] = mix_hash(q(last) << 12 | q(last2) << 6 | energy / 2, 2 | salt);
+            hashes[2] = mix_hash(g >> (profile_.bits > 6 ? profile_.bits - 6 : 0), 3 | salt | q(ew) << 16);
+            hashes[3] = mix_hash(q(first + d) << 12 | q(last) << 6 | static_cast<uint32_t>(slope & 15), 4 | salt);
+            hashes[9] = mix_hash(q(2 * n - nn + d) << 12 | q(2 * w - ww + d) << 6 | q(w + ne - n + d), 10 | salt);
+        }
         for (const uint32_t hash : hashes) slots_.prefetch(hash);
         for (size_t i = 0; i < kValueHistories; ++i) found_[i] = slots_.find(hashes[i]);
         context_ = k;
@@ -465,7 +505,12 @@ class PixelCoder {
             coded = negative ? -static_cast<int>(value) : static_cast<int>(value);
         }
         error_[k] = static_cast<int16_t>(std::clamp(coded, -32767, 32767));
-        return static_cast<uint32_t>(guess + coded) & static_cast<uint32_t>(peak);
+        const int value = (guess + coded) & peak;
+        if (!profile_.repeats) {
+            surprise_[k] = value - base - first;
+            slopes_[k].learn(terms, surprise_[k] * 16 - slope);
+        }
+        return static_cast<uint32_t>(value);
     }
 
     uint32_t decide(uint32_t node, uint32_t bit, uint32_t more = 0) {
@@ -508,6 +553,8 @@ class PixelCoder {
     Decision<16> value_;
     std::vector<AdaptiveProbability> zero_order_;
     uint32_t context_ = 0, energy_ = 0;
+    std::array<Slope, 4> slopes_;
+    std::array<int, 4> surprise_{};
 };
 
 }  // namespace narrows::graphics
