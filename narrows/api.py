@@ -200,8 +200,9 @@ def encode_file(
 ) -> Info:
     """Code a file by its content (or `as_medium`) into another, which appears whole or not at all.
 
-    Both may be binary file objects. A path that exists is not overwritten without `force`. A medium without a
-    codec is coded as bytes. Returns what `info` would say of the result, without its chunks.
+    Both may be binary file objects. A path that exists is not overwritten without `force`. The file is read
+    as what `codec` takes, if one is named; content that has no codec yet is coded as bytes. Returns what
+    `info` would say of the result, without its chunks.
 
     >>> import narrows, pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -214,16 +215,11 @@ def encode_file(
     b'to be or not to be'
     """
     _refuse_same(source, target)
-    if not isinstance(source, (str, os.PathLike)) and not source.seekable():
-        source = io.BytesIO(cast(Blob, files.read(source, limits=limits, as_medium="bytes")).data)
-    signal = files.read(source, limits=limits, as_medium=as_medium)
-    if codec is None and as_medium is None and registry.default_codec(signal) is None:
-        if not isinstance(source, (str, os.PathLike)):
-            source.seek(0)
-        signal = files.read(source, limits=limits, as_medium="bytes")
+    with files.opened(source, limits) as file:
+        signal = files.read(file, limits=limits, as_medium=as_medium or _medium(file, codec))
     preset = _preset(signal, codec, options)
-    with _output(target, force) as file:
-        counted = _Counted(file)
+    with _output(target, force) as out:
+        counted = _Counted(out)
         header = _encode(counted, signal, preset, threads=threads, check=check, strip=strip, indexed=indexed)
     return Info.of(header, {} if strip else signal.meta, counted.num_bytes)
 
@@ -375,6 +371,20 @@ def as_signal(value: Any) -> Signal:
             f"a bare {value.dtype} array {list(value.shape)} could mean several things: wrap it in a Signal"
         )
     raise SignalError(f"a {type(value).__name__} is no signal")
+
+
+_FILE_MEDIA: Mapping[type, str] = {Image: "image", Audio: "audio", Blob: "bytes"}
+
+
+def _medium(file: BinaryIO, name: CodecName) -> str | None:
+    """What to read a file as: what the codec takes, else bytes if nothing codes its content, else None."""
+    if name is not None:
+        found = name.codec if isinstance(name, Preset) else registry.codec(registry.parse(name)[0])
+        return _FILE_MEDIA.get(found.signal)
+    detected = files.detect(file.read(files.HEAD_BYTES))
+    file.seek(0)
+    coded = any(registry.default_codec(kind) for kind, medium in _FILE_MEDIA.items() if medium == detected)
+    return None if coded else "bytes"
 
 
 def _preset(signal: Signal, name: CodecName, options: Mapping[str, Any]) -> Preset:

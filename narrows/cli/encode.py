@@ -69,7 +69,6 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
 
     def encode(source: str) -> int:
         import narrows
-        from narrows import files
 
         began_s = time.monotonic()
         to_stdout = targets.to_stdout(source)
@@ -80,9 +79,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         )
 
         def work() -> Info:
-            given = files.seekable(sys.stdin.buffer, limits) if source == "-" else source
             return narrows.encode_file(
-                given,
+                sys.stdin.buffer if source == "-" else source,
                 place,
                 args.codec,
                 as_medium=args.as_medium,

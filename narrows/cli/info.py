@@ -38,9 +38,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         import narrows
         from narrows import files
 
-        found = narrows.info(
-            files.seekable(sys.stdin.buffer, limits) if source == "-" else source, limits=limits
-        )
+        with files.opened(sys.stdin.buffer if source == "-" else source, limits) as file:
+            found = narrows.info(file, limits=limits)
         if args.json:
             values = {"input": source, **describe.fields(found)}
             if args.chunks:

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,11 +18,21 @@ from narrows.files.output import atomic
 from narrows.limits import Limits
 from narrows.signals import Audio, Blob, Image, Signal
 
-__all__ = ["MEDIA", "STREAM_MAGIC", "atomic", "detect", "plain_extension", "read", "seekable", "write"]
+__all__ = [
+    "HEAD_BYTES",
+    "MEDIA",
+    "STREAM_MAGIC",
+    "atomic",
+    "detect",
+    "opened",
+    "plain_extension",
+    "read",
+    "write",
+]
 
 STREAM_MAGIC = b"\x89NRW"
 MEDIA = ("image", "audio", "bytes")
-_HEAD_BYTES = 64
+HEAD_BYTES = 64
 _STEP_BYTES = 1 << 20
 
 
@@ -51,27 +63,38 @@ def read(
     """
     if as_medium is not None and as_medium not in MEDIA:
         raise OptionError(f"no medium {as_medium!r}; known: {', '.join(MEDIA)}")
+    with opened(source, limits) as file:
+        head = file.read(HEAD_BYTES)
+        file.seek(0)
+        medium = as_medium or detect(head)
+        if medium == "bytes":
+            return Blob(_drain(file, limits))
+        if not head:
+            raise SignalError("is empty")
+        try:
+            return _read_media(file, limits, medium)
+        except SignalError as error:
+            if as_medium is None:
+                error.hint = '--as bytes, or as_medium="bytes", codes the file as it is'
+            raise
+
+
+@contextlib.contextmanager
+def opened(source: str | os.PathLike[str] | BinaryIO, limits: Limits = Limits()) -> Iterator[BinaryIO]:
+    """Open a path, or take a file object, as a file that can seek and stands at its start.
+
+    What cannot seek, or was read from before, is taken into memory.
+    """
     if isinstance(source, (str, os.PathLike)):
-        with Path(source).open("rb") as file:
-            return _read(seekable(file, limits), limits, as_medium)  # it may be a named pipe
-    return _read(seekable(source, limits), limits, as_medium)
+        with Path(source).open("rb") as file, opened(file, limits) as whole:  # it may be a named pipe
+            yield whole
+    elif source.seekable() and source.tell() == 0:
+        yield source
+    else:
+        yield io.BytesIO(_drain(source, limits))
 
 
-def seekable(file: BinaryIO, limits: Limits = Limits()) -> BinaryIO:
-    """Return `file` if it can seek and stands at its start, else what is left of it, taken into memory."""
-    if file.seekable() and file.tell() == 0:
-        return file
-    return io.BytesIO(_drain(file, limits))
-
-
-def _read(file: BinaryIO, limits: Limits, medium: str | None) -> Signal:
-    head = file.read(_HEAD_BYTES)
-    file.seek(0)
-    medium = medium or detect(head)
-    if medium == "bytes":
-        return Blob(_drain(file, limits))
-    if not head:
-        raise SignalError("is empty")
+def _read_media(file: BinaryIO, limits: Limits, medium: str) -> Signal:
     if medium == "audio":
         from narrows.files import audio
 

@@ -83,6 +83,22 @@ def test_decode_puts_the_plain_extension(folder):
     assert files.read(folder / "small.webp").pixels.shape == (12, 16, 3)
 
 
+def test_a_codec_decides_how_the_file_is_read(folder):
+    for options in (["--codec", "bytes"], ["--as", "bytes"]):
+        assert run("encode", "photo.png", "-f", *options, cwd=folder)[0] == 0
+        stored = narrows.decode((folder / "photo.png.nrws").read_bytes())
+        assert stored.data == (folder / "photo.png").read_bytes()
+    code, _, err = run("encode", "notes.txt", "--codec", "wave", cwd=folder)
+    assert (code, err) == (2, "narrows: error: notes.txt: not a picture of a known format\n")
+
+
+def test_content_without_a_codec_is_stored_as_it_is(folder):
+    (folder / "a.mp3").write_bytes(b"ID3 and then nothing that a sound library reads")
+    code, _, err = run("encode", "a.mp3", cwd=folder)
+    assert code == 0, err
+    assert narrows.info(folder / "a.mp3.nrws").codec == "bytes"
+
+
 def test_nothing_is_overwritten_without_force(folder):
     run("encode", "notes.txt", cwd=folder)
     (folder / "notes.txt.nrws").write_bytes(b"precious")
