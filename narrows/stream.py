@@ -136,6 +136,7 @@ class Stream:
         for group in _groups(source):
             header = self.header.with_length(max(self.header.length, group.end))
             want = Want(start=group.first, stop=group.end)
+            container.check_limits(header.with_length(group.end - group.first), self.reader.limits)
             block = found.decode(header, group, want, threads=threads, limits=self.reader.limits)
             digest = crc32c(canonical_bytes(block), digest)
             yield block

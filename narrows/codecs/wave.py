@@ -249,12 +249,11 @@ class _Strips:
     def __init__(self, header: Header, channels: int) -> None:
         self._bit_depth = header.bit_depth
         dtype = np.uint8 if header.bit_depth <= 8 else np.uint16
-        # Where strips of a damaged file are missing the picture is black, and opaque.
+        # Memory is taken as strips are decoded: zeros are not touched before.
         self._pixels = np.zeros((header.height, header.width, channels), dtype)
-        if header.channels in (2, 4):
-            self._pixels[:, :, -1] = (1 << header.bit_depth) - 1
+        self._has_alpha = header.channels in (2, 4)
         self._end = 0
-        self._missing = False
+        self._missing: list[tuple[int, int]] = []
 
     def add(self, chunks: list[Chunk]) -> None:
         """Decode strips that follow each other, a thread each."""
@@ -264,7 +263,8 @@ class _Strips:
                 raise CorruptStream(
                     f"rows {chunk.first} to {chunk.first + chunk.count} are not the strip that comes next"
                 )
-            self._missing |= chunk.first != self._end
+            if chunk.first != self._end:
+                self._missing.append((self._end, chunk.first))
             self._end = chunk.first + count
         _each(self._decode, chunks, len(chunks))
 
@@ -274,8 +274,13 @@ class _Strips:
 
     def finish(self, partial: bool) -> Array:
         """The rows [height, width, channels]; CorruptStream for holes, unless `partial`."""
-        if (self._missing or self._end < len(self._pixels)) and not partial:
+        if self._end < len(self._pixels):
+            self._missing.append((self._end, len(self._pixels)))
+        if self._missing and not partial:
             raise CorruptStream("strips of the picture are missing")
+        if self._has_alpha:  # what is missing of a damaged picture is black, and opaque
+            for first, end in self._missing:
+                self._pixels[first:end, :, -1] = (1 << self._bit_depth) - 1
         return self._pixels
 
 

@@ -114,7 +114,13 @@ class Input:
 
     def read(self, count: int) -> bytes:
         """Exactly `count` bytes, added to the CRC; memory grows with what arrives."""
-        data = b"".join(self._pieces(count, STEP_BYTES if self.size is None else count))
+        data = self.file.read(count) if count <= STEP_BYTES else b""
+        if len(data) == count:
+            self.position += count
+        else:
+            self.position += len(data)
+            rest = count - len(data)
+            data += b"".join(self._pieces(rest, STEP_BYTES if self.size is None else rest))
         self.crc = crc32c(data, self.crc)
         return data
 
