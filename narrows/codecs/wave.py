@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -96,12 +96,21 @@ class Wave:
     traits = frozenset({"lossless", "exact", "progressive"})
 
     def __init__(self) -> None:
-        arrays = models.load(self.name, MODEL)
+        self._model = self._networks(bytes.fromhex(MODEL))
+
+    def _networks(self, model: bytes) -> Any:
+        arrays = models.load(self.name, model)
         sets = [
             {key.partition(".")[2]: array for key, array in arrays.items() if key.startswith(prefix)}
             for prefix in ("lossy.", "lossless.")
         ]
-        self._model = _core.WaveModel(*sets)
+        return _core.WaveModel(*sets)
+
+    def _model_of(self, header: Header) -> Any:
+        """The networks that a header names: this version's, or others that are installed. ModelNotFound."""
+        if len(header.model) != 8:
+            raise CorruptStream("a wave stream names its model")
+        return self._model if header.model.hex() == MODEL else self._networks(header.model)
 
     def encode(self, signal: Image, options: Options, *, threads: int = 1) -> tuple[Header, Iterator[Chunk]]:
         """The header and the chunks, coarsest first."""
@@ -122,6 +131,8 @@ class Wave:
         if not header.params or header.params[0] > _GRAPHICS:
             raise CorruptStream("wave has modes 0 to 2")
         if header.params[0] == _GRAPHICS:
+            if header.model:
+                raise CorruptStream("graphics mode has no model")
             pixels = self._decode_graphics(header, chunks, want.shift, threads)
         else:
             pixels = self._decode_layers(header, chunks, want.shift, threads)
@@ -178,7 +189,7 @@ class Wave:
             target, peak = options.target_psnr, (1 << bit_depth) - 1
 
             def excess(coded: _Coded) -> float:
-                header = Header.of(self, Image(colors, bit_depth), coded.params)
+                header = Header.of(self, Image(colors, bit_depth), coded.params, bytes.fromhex(MODEL))
                 decoded = self._decode_layers(header, _Given(coded.chunks), 0, threads)
                 return _psnr(colors, decoded, peak) - target
 
@@ -188,11 +199,12 @@ class Wave:
     # ---- decoding
 
     def _decode_layers(self, header: Header, chunks: ChunkSource, shift: int, threads: int) -> Array:
+        model = self._model_of(header)
         channels = header.channels
         num_colors = 3 if channels >= 3 else 1
         scale = min(shift, _core.WaveDecoder.levels(header.params))
         decoder = _core.WaveDecoder.create(
-            self._model,
+            model,
             header.params,
             header.width,
             header.height,

@@ -411,6 +411,13 @@ ERRORS: dict[str, tuple[str, str, int | None]] = {
         CORRUPT,
         39,
     ),
+    "model-missing": (
+        form("01 04 'wave' 01 08 01 02 03 04 05 06 07 08 01 01 03 08 01 01 00").replace(
+            "7f 01 00", "01 03 00 00 01 crc 7f 01 01"
+        ),
+        "ModelNotFound",
+        None,
+    ),
     "codec-unknown": (form("00 07 'no/such' 01 00 00 00"), UNSUPPORTED, None),
 }
 for _field, _size in {

@@ -131,7 +131,7 @@ def read_all(file: Any) -> None:
     source.finish()
 
 
-NEED_A_CODEC = {"check-differs", "codec-unknown"}
+NEED_A_CODEC = {"check-differs", "codec-unknown", "model-missing"}
 HAVE_NO_CODEC = {"pixels-above-limit", "samples-above-limit", "layers-decrease"}
 
 
