@@ -49,7 +49,7 @@ $(NATIVE)/.built: .venv/.build $(CORE)
 demo: .venv/.light
 	$(BIN)/narrows demo
 
-test: .venv/.test $(NATIVE)/.built
+test: .venv/.test $(NATIVE)/.built lint
 	$(BIN)/ctest --test-dir $(NATIVE) --output-on-failure -j $(JOBS)
 	$(BIN)/python -m pytest -q -m "not slow" --durations=15
 

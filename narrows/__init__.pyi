@@ -1,5 +1,3 @@
-from . import entropy as entropy
-from . import models as models
 from narrows.api import (
     Info as Info,
 )
@@ -123,6 +121,9 @@ from narrows.signals import (
 from narrows.signals import (
     to_tensor as to_tensor,
 )
+
+from . import entropy as entropy
+from . import models as models
 
 __version__: str
 __all__: list[str]

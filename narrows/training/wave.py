@@ -334,9 +334,8 @@ def train_set(options: Options, lossless: bool, log: Any) -> Arrays:
             log,
         )
         current, state = trainer.export(samples), trainer.state()
-        np.savez(
-            path, **{f"int.{k}": v for k, v in current.items()}, **{f"net.{k}": v for k, v in state.items()}
-        )
+        arrays: dict[str, Any] = {f"int.{k}": v for k, v in current.items()}
+        np.savez(path, **arrays | {f"net.{k}": v for k, v in state.items()})
         log(f"{name} round {number} done: {time.process_time() - started:.0f} s of CPU")
     return current
 
