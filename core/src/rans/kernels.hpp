@@ -16,7 +16,7 @@ inline constexpr uint32_t kMaxLanes = 32;
 // sets instantiate nothing that others could link to.
 class Positions {
    public:
-    void add(uint32_t position) {
+    [[gnu::always_inline]] void add(uint32_t position) {
         if (size_ == capacity_) grow();
         data_[size_++] = position;
     }
@@ -30,34 +30,48 @@ class Positions {
     size_t capacity_ = 0;
 };
 
+// Tables as plain pointers: kernels call nothing inline that is shared with code for other instruction sets.
+struct TableView {
+    explicit TableView(const Tables& tables);
+    const Table* tables;
+    const uint32_t* cdf;
+    const Reciprocal* reciprocals;
+    const uint32_t* encode_entries;     // null at 16 bits
+    const uint64_t* buckets = nullptr;  // for decoding; null if the tables do not fit the scheme
+    uint32_t log2_buckets = 0;          // of a table
+    uint32_t bits;
+    bool any_escape;
+    bool any_shift;
+};
+
 template <typename Symbol, typename Index>
 struct EncodeJob {
     const Symbol* symbols;
-    const Index* index;  // each below tables->size()
+    const Index* index;  // each names a table
     uint32_t n;
     uint32_t lanes;
-    const Tables* tables;
-    uint16_t* words;           // room for n + 32
+    const TableView* view;
+    uint16_t* words;             // room for n + 32
     uint32_t states[kMaxLanes];  // out
-    Positions escapes;         // out, descending
-    bool closed = false;       // out: a symbol lies outside a table without an escape
+    Positions escapes;           // out, descending
+    bool closed = false;         // out: a symbol lies outside a table without an escape
 };
 
 template <typename Symbol, typename Index>
 struct DecodeJob {
     Symbol* symbols;     // out; at an escape its low bits added to offset - 2^shift
-    const Index* index;  // each below tables->size()
+    const Index* index;  // each names a table
     uint32_t n;
     uint32_t lanes;
-    const Tables* tables;
-    const uint16_t* words;  // kPadding words before the first may be read, not used
+    const TableView* view;
+    const uint16_t* words;  // kPadding words before the first and behind the last may be read, not used
     uint32_t num_words;
     uint32_t states[kMaxLanes];  // in: each at least 2^16; out
     Positions candidates;        // out, ascending: escapes, and in a mixture of tables first tokens without one
     bool fits = true;            // out: every value fits Symbol
 };
 
-// Words before the first that a decoding kernel may read.
+// Words beside those given that a decoding kernel may read.
 inline constexpr size_t kPadding = 32;
 
 struct Kernels {

@@ -117,14 +117,14 @@ uint8_t stored_width(std::span<const Symbol> symbols) {
 
 // Escapes and raw bits in the order of the symbols.
 template <typename Symbol, typename Index>
-void write_side(const EncodeJob<Symbol, Index>& job, BitWriter& side) {
+void write_side(const EncodeJob<Symbol, Index>& job, const Tables& tables, BitWriter& side) {
     const auto escape = [&](uint32_t i) {
-        const Table& table = (*job.tables)[job.index[i]];
+        const Table& table = tables[job.index[i]];
         side.put_exp_golomb(escape_distance(job.symbols[i], table) >> table.slot_shift,
                             table.shift - table.slot_shift + 2u);
     };
     size_t left = job.escapes.size();
-    if (!job.tables->any_raw()) {
+    if (!tables.any_raw()) {
         while (left > 0) escape(job.escapes[--left]);
         return;
     }
@@ -134,7 +134,7 @@ void write_side(const EncodeJob<Symbol, Index>& job, BitWriter& side) {
             --left;
             continue;
         }
-        const Table& table = (*job.tables)[job.index[i]];
+        const Table& table = tables[job.index[i]];
         const uint32_t above = static_cast<uint32_t>(job.symbols[i]) - static_cast<uint32_t>(table.offset);
         side.put((above & ((1u << table.shift) - 1)) >> table.slot_shift, table.shift - table.slot_shift);
     }
@@ -149,7 +149,8 @@ Status encode_chunk(std::span<const Symbol> symbols, std::span<const Index> inde
     job.n = static_cast<uint32_t>(symbols.size());
     const uint32_t log2 = log2_lanes(expected_cost(index, tables));
     job.lanes = 1u << log2;
-    job.tables = &tables;
+    const TableView view(tables);
+    job.view = &view;
     const auto words = std::make_unique_for_overwrite<uint16_t[]>(symbols.size() + kMaxLanes);
     job.words = words.get();
 
@@ -163,7 +164,7 @@ Status encode_chunk(std::span<const Symbol> symbols, std::span<const Index> inde
         return Status::bad_argument;
     }
     BitWriter writer;
-    write_side(job, writer);
+    write_side(job, tables, writer);
     const std::vector<uint8_t>& side = writer.finish();
     header.num_side_bytes = static_cast<uint32_t>(side.size());
     header.flags = static_cast<uint8_t>(log2 | (side.empty() ? 0 : kSideStream) | (options.check ? kCheck : 0) |
@@ -243,7 +244,7 @@ Status encode_typed(std::span<const Symbol> symbols, std::span<const Index> inde
 
 // Replaces what kernels left at escapes and adds raw bits. False if the side stream lies.
 template <typename Symbol, typename Index>
-bool read_side(DecodeJob<Symbol, Index>& job, BitReader& side) {
+bool read_side(DecodeJob<Symbol, Index>& job, const Tables& tables, BitReader& side) {
     const auto fits = [](int64_t value) { return static_cast<Symbol>(value) == value; };
     const auto escape = [&](uint32_t i, const Table& table) {
         uint64_t z;
@@ -257,7 +258,6 @@ bool read_side(DecodeJob<Symbol, Index>& job, BitReader& side) {
         job.fits &= fits(value);
         return !side.overrun();
     };
-    const Tables& tables = *job.tables;
     if (!tables.any_raw()) {
         for (size_t k = 0; k < job.candidates.size(); ++k) {
             const uint32_t i = job.candidates[k];
@@ -316,7 +316,12 @@ Status decode_chunk(std::span<const uint8_t> payload, const Place& place, std::s
     job.index = index.data();
     job.n = header.num_symbols;
     job.lanes = header.lanes();
-    job.tables = &tables;
+    TableView view(tables);
+    if (const Buckets& buckets = tables.buckets(); !buckets.entries.empty()) {
+        view.buckets = buckets.entries.data();
+        view.log2_buckets = buckets.log2_per_table;
+    }
+    job.view = &view;
     job.num_words = header.num_words;
     const size_t word_bytes = 2 * size_t{header.num_words};
     for (uint32_t lane = 0; lane < job.lanes; ++lane) {
@@ -354,7 +359,7 @@ Status decode_chunk(std::span<const uint8_t> payload, const Place& place, std::s
         side_bytes = with_states;
     }
     BitReader side(side_bytes);
-    if (!read_side(job, side)) return corrupt("the side stream is damaged");
+    if (!read_side(job, tables, side)) return corrupt("the side stream is damaged");
     // Bits in the states are there whether needed or not.
     const bool states_only = header.flags & kStatePayload && header.num_side_bytes == 0;
     if (!(states_only ? side.rest_is_zero() : side.finished())) return corrupt("the side stream is not used up");

@@ -17,6 +17,15 @@ void Positions::grow() {
     capacity_ = capacity;
 }
 
+TableView::TableView(const Tables& t)
+    : tables(t.all().data()),
+      cdf(t.cdf().data()),
+      reciprocals(t.reciprocals().data()),
+      encode_entries(t.encode_entries().empty() ? nullptr : t.encode_entries().data()),
+      bits(t.bits()),
+      any_escape(t.any_escape()),
+      any_shift(std::ranges::any_of(t.all(), [](const Table& table) { return table.shift > 0; })) {}
+
 namespace {
 
 void add_ascending(Positions& positions, uint32_t base, uint32_t mask) {
@@ -34,10 +43,9 @@ void add_descending(Positions& positions, uint32_t base, uint32_t mask) {
 // Groups from the last to the first, lanes of a group upward: the decoder walks the words back.
 template <typename Symbol, typename Index>
 uint32_t encode(EncodeJob<Symbol, Index>& job) {
-    const Tables& tables = *job.tables;
-    const Table* table_of = tables.all().data();
-    const Reciprocal* entries = tables.reciprocals().data();
-    const uint32_t bits = tables.bits();
+    const Table* table_of = job.view->tables;
+    const Reciprocal* entries = job.view->reciprocals;
+    const uint32_t bits = job.view->bits;
     const uint64_t total = uint64_t{1} << bits;
     uint32_t state[kMaxLanes];
     std::fill_n(state, job.lanes, kLow);
@@ -101,15 +109,14 @@ bool refill(uint32_t* state, uint32_t num, const uint16_t* begin, const uint16_t
 // Any table: the token is found by bisection.
 template <typename Symbol, typename Index>
 uint32_t decode_any(DecodeJob<Symbol, Index>& job) {
-    const Tables& tables = *job.tables;
-    const uint32_t bits = tables.bits();
+    const uint32_t bits = job.view->bits;
     const uint16_t* words = job.words + job.num_words;
     for (uint32_t base = 0; base < job.n; base += job.lanes) {
         const uint32_t num = std::min(job.lanes, job.n - base);
         uint32_t candidates = 0;
         for (uint32_t lane = 0; lane < num; ++lane) {
-            const Table& table = tables[job.index[base + lane]];
-            const uint32_t* cdf = tables.cdf().data() + table.first;
+            const Table& table = job.view->tables[job.index[base + lane]];
+            const uint32_t* cdf = job.view->cdf + table.first;
             const uint32_t slot = job.states[lane] & ((1u << bits) - 1);
             const auto token =
                 static_cast<uint32_t>(std::upper_bound(cdf, cdf + table.num_tokens, slot) - cdf) - 1;
@@ -131,14 +138,13 @@ uint32_t decode_any(DecodeJob<Symbol, Index>& job) {
 // Tables with buckets: one lookup a symbol, a walk for the few slots that lie beyond a bucket's second token.
 template <typename Symbol, typename Index>
 uint32_t decode(DecodeJob<Symbol, Index>& job) {
-    const Tables& tables = *job.tables;
-    const Buckets& buckets = tables.buckets();
-    if (buckets.entries.empty()) return decode_any(job);
-    const uint64_t* entries = buckets.entries.data();
-    const uint32_t log2_per_table = buckets.log2_per_table;
-    const uint32_t bits = tables.bits();
+    const TableView& view = *job.view;
+    const uint64_t* entries = view.buckets;
+    if (!entries) return decode_any(job);
+    const uint32_t log2_per_table = view.log2_buckets;
+    const uint32_t bits = view.bits;
     const uint32_t slot_mask = (1u << bits) - 1;
-    const bool any_escape = tables.any_escape();
+    const bool any_escape = view.any_escape;
     const uint16_t* words = job.words + job.num_words;
     uint32_t state[kMaxLanes];
     std::copy_n(job.states, job.lanes, state);
@@ -163,8 +169,8 @@ uint32_t decode(DecodeJob<Symbol, Index>& job) {
             f ^= (f ^ f1) & (0u - next);
             value += next << shift;
             if (d >= f) [[unlikely]] {
-                const Table& table = tables[t];
-                const uint32_t* cdf = tables.cdf().data() + table.first;
+                const Table& table = view.tables[t];
+                const uint32_t* cdf = view.cdf + table.first;
                 uint32_t token = 0;
                 while (cdf[token + 1] <= slot) ++token;
                 d = slot - cdf[token];
