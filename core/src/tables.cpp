@@ -105,6 +105,13 @@ Status Tables::make(uint32_t bits, std::span<const int32_t> offset, std::span<co
             else if (g)
                 made->reciprocals_[at_token] = {UINT64_MAX / g + 1, start, g};
         }
+    bool records = bits < 16 && !made->any_raw_ && made->cdf_.size() <= 65536;
+    for (const Table& table : made->tables_) records &= table.num_tokens <= 8192;
+    if (records)
+        for (const Table& table : made->tables_) {
+            const uint32_t high = table.first << 16 | (table.num_tokens - 1) << 3 | table.shift;
+            made->encode_records_.push_back(uint64_t{high} << 32 | static_cast<uint32_t>(table.offset));
+        }
     tables = std::move(made);
     return Status::ok;
 }

@@ -78,6 +78,9 @@ class Tables {
     // same for division by multiplication.
     std::span<const uint32_t> encode_entries() const noexcept { return encode_entries_; }
     std::span<const Reciprocal> reciprocals() const noexcept { return reciprocals_; }
+    // For each table what vector encoders look up: offset in the low half; shift:3 | num_tokens - 1:13 | first:16
+    // in the high half. Empty where a table does not fit.
+    std::span<const uint64_t> encode_records() const noexcept { return encode_records_; }
 
     Tables(const Tables&) = delete;
     Tables& operator=(const Tables&) = delete;
@@ -95,6 +98,7 @@ class Tables {
     std::vector<uint32_t> entropy_256_;
     std::vector<uint32_t> encode_entries_;
     std::vector<Reciprocal> reciprocals_;
+    std::vector<uint64_t> encode_records_;
     std::unique_ptr<Lazy> lazy_;
 };
 

@@ -44,48 +44,108 @@ constexpr Permutations kPermutations = make_permutations();
     return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(v)));
 }
 
-// ---- Encoder ----
+[[gnu::always_inline]] inline __m256i load_index(const uint8_t* p) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+[[gnu::always_inline]] inline __m256i load_index(const uint16_t* p) {
+    return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
 
-// What the state update needs of each symbol of a block.
-struct Block {
-    static constexpr uint32_t kSize = 256;
-    alignas(32) uint32_t g[kSize];
-    alignas(32) uint32_t base[kSize];  // start + low
-    alignas(32) uint32_t shift[kSize];
+// Two entries in one register. Scalar loads of a stored vector beat the gather instruction.
+[[gnu::always_inline]] inline __m128i load_pair(const uint64_t* entries, uint32_t a, uint32_t b) {
+    const __m128i low = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(entries + a));
+    return _mm_castps_si128(_mm_loadh_pi(_mm_castsi128_ps(low), reinterpret_cast<const __m64*>(entries + b)));
+}
+
+struct Halves {
+    __m256i low, high;
 };
 
+// Eight entries, split.
+[[gnu::always_inline]] inline Halves look_up(const uint64_t* entries, const uint32_t* at) {
+    const __m256i a = _mm256_inserti128_si256(_mm256_castsi128_si256(load_pair(entries, at[0], at[1])),
+                                              load_pair(entries, at[4], at[5]), 1);
+    const __m256i b = _mm256_inserti128_si256(_mm256_castsi128_si256(load_pair(entries, at[2], at[3])),
+                                              load_pair(entries, at[6], at[7]), 1);
+    return {_mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0x88)),
+            _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0xDD))};
+}
+
+// ---- Encoder ----
+
+// What the state update needs of each symbol.
+struct Planned {
+    __m256i g, base, shift;  // base: start + low
+};
+
+[[gnu::always_inline]] inline __m256i load_symbols(const int8_t* p) {
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+[[gnu::always_inline]] inline __m256i load_symbols(const int16_t* p) {
+    return _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+[[gnu::always_inline]] inline __m256i load_symbols(const int32_t* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+
+// The lanes of `outside`: their low bits are those of the escape's number. True if a table has no escape.
 template <typename Symbol, typename Index>
-void look_up(EncodeJob<Symbol, Index>& job, uint32_t first, uint32_t num, Block& block) {
-    const TableView& view = *job.view;
-    for (uint32_t i = num; i-- > 0;) {
-        const int32_t symbol = job.symbols[first + i];
-        const Table& table = view.tables[job.index[first + i]];
-        const uint32_t above = static_cast<uint32_t>(symbol) - static_cast<uint32_t>(table.offset);
-        uint32_t token = above >> table.shift;
-        uint32_t low = above;
-        uint32_t entry;
-        if (token < table.num_tokens - 1) [[likely]] {
-            entry = view.encode_entries[table.first + token + 1];
-        } else if (table.has_escape) {
-            entry = view.encode_entries[table.first];
-            low = escape_distance(symbol, table);
-            job.escapes.add(first + i);
+[[gnu::noinline]] bool plan_escapes(const TableView& view, const Symbol* symbols, const Index* index, uint32_t outside,
+                                    uint32_t* entries, uint32_t* low) {
+    bool closed = false;
+    for (; outside; outside &= outside - 1) {
+        const uint32_t lane = _tzcnt_u32(outside);
+        const Table& table = view.tables[index[lane]];
+        if (table.has_escape) {
+            low[lane] = escape_distance(symbols[lane], table) & ((1u << table.slot_shift) - 1);
         } else {
-            job.closed = true;
-            entry = 1;
-            low = 0;
+            closed = true;
+            entries[lane] = 1;
+            low[lane] = 0;
         }
-        block.g[i] = entry & 0xFFFF;
-        block.base[i] = (entry >> 16) + (low & ((1u << table.slot_shift) - 1));
-        block.shift[i] = table.slot_shift;
     }
+    return closed;
+}
+
+template <bool kShifts, typename Symbol, typename Index>
+[[gnu::always_inline]] inline Planned plan(EncodeJob<Symbol, Index>& job, const TableView& view, uint32_t first,
+                                           uint32_t& escapes) {
+    alignas(32) uint32_t at[8];
+    store(at, load_index(job.index + first));
+    const Halves record = look_up(view.encode_records, at);
+    const __m256i above = _mm256_sub_epi32(load_symbols(job.symbols + first), record.low);
+    const __m256i shift = _mm256_and_si256(record.high, _mm256_set1_epi32(7));
+    const __m256i token = kShifts ? _mm256_srlv_epi32(above, shift) : above;
+    const __m256i count = _mm256_and_si256(_mm256_srli_epi32(record.high, 3), _mm256_set1_epi32(0x1FFF));
+    const __m256i outside = _mm256_cmpeq_epi32(_mm256_max_epu32(token, count), token);
+    const __m256i inside_token = _mm256_andnot_si256(outside, _mm256_add_epi32(token, _mm256_set1_epi32(1)));
+    store(at, _mm256_add_epi32(_mm256_srli_epi32(record.high, 16), inside_token));
+    const uint32_t* entries = view.encode_entries;
+    __m256i entry = _mm256_setr_epi32(
+        static_cast<int>(entries[at[0]]), static_cast<int>(entries[at[1]]), static_cast<int>(entries[at[2]]),
+        static_cast<int>(entries[at[3]]), static_cast<int>(entries[at[4]]), static_cast<int>(entries[at[5]]),
+        static_cast<int>(entries[at[6]]), static_cast<int>(entries[at[7]]));
+    __m256i low = kShifts ? _mm256_sub_epi32(above, _mm256_sllv_epi32(token, shift)) : _mm256_setzero_si256();
+    const uint32_t mask = mask_of(outside);
+    if (mask) [[unlikely]] {
+        alignas(32) uint32_t fixed_entries[8], fixed_low[8];
+        store(fixed_entries, entry);
+        store(fixed_low, low);
+        job.closed |= plan_escapes(view, job.symbols + first, job.index + first, mask, fixed_entries, fixed_low);
+        entry = load(fixed_entries);
+        low = load(fixed_low);
+    }
+    escapes = mask;
+    return {_mm256_blend_epi16(entry, _mm256_setzero_si256(), 0xAA),
+            _mm256_add_epi32(_mm256_srli_epi32(entry, 16), low), shift};
 }
 
 // One symbol in each of 8 lanes. q = floor(x / g) is below 2^20, and the float quotient errs by less than 2^-21 of
 // it, always down: it is exact or one too small.
-[[gnu::always_inline]] inline __m256i encode_step(__m256i x, const Block& block, uint32_t at, __m128i bits,
-                                                  __m128i rest_bits, uint16_t*& words) {
-    const __m256i g = load(block.g + at);
+template <bool kShifts>
+[[gnu::always_inline]] inline __m256i encode_step(__m256i x, const Planned& symbol, __m128i bits, __m128i rest_bits,
+                                                  uint16_t*& words) {
+    const __m256i g = symbol.g;
     const __m256i stays = _mm256_cmpgt_epi32(g, _mm256_srl_epi32(x, rest_bits));
     const uint32_t need = mask_of(stays) ^ 255;
     const __m256i low_halves = _mm256_blend_epi16(x, _mm256_setzero_si256(), 0xAA);
@@ -106,36 +166,49 @@ void look_up(EncodeJob<Symbol, Index>& job, uint32_t first, uint32_t num, Block&
     const __m256i exact = _mm256_cmpgt_epi32(g, r);
     q = _mm256_add_epi32(q, _mm256_andnot_si256(exact, _mm256_set1_epi32(1)));
     r = _mm256_sub_epi32(r, _mm256_andnot_si256(exact, g));
-    return _mm256_add_epi32(_mm256_add_epi32(_mm256_sll_epi32(q, bits), load(block.base + at)),
-                            _mm256_sllv_epi32(r, load(block.shift + at)));
+    if constexpr (kShifts) r = _mm256_sllv_epi32(r, symbol.shift);
+    return _mm256_add_epi32(_mm256_add_epi32(_mm256_sll_epi32(q, bits), symbol.base), r);
 }
 
-template <uint32_t kVectors, typename Symbol, typename Index>
-uint32_t encode_vectors(EncodeJob<Symbol, Index>& job) {
+template <uint32_t kVectors, bool kShifts, typename Symbol, typename Index>
+uint32_t encode_vectors(EncodeJob<Symbol, Index>& job, Kernels::Encode<Symbol, Index> portable) {
     constexpr uint32_t kLanes = 8 * kVectors;
-    const __m128i bits = _mm_cvtsi32_si128(static_cast<int>(job.view->bits));
-    const __m128i rest_bits = _mm_cvtsi32_si128(static_cast<int>(32 - job.view->bits));
+    const TableView view = *job.view;
+    const __m128i bits = _mm_cvtsi32_si128(static_cast<int>(view.bits));
+    const __m128i rest_bits = _mm_cvtsi32_si128(static_cast<int>(32 - view.bits));
     __m256i x[kVectors];
     for (__m256i& each : x) each = _mm256_set1_epi32(1 << 16);
     uint16_t* words = job.words;
-    Block block;
-    for (uint32_t end = job.n; end > 0;) {
-        // Blocks are whole groups, but for the last.
-        const uint32_t first = (end - 1) / Block::kSize * Block::kSize;
-        const uint32_t num = end - first;
-        look_up(job, first, num, block);
-        uint32_t at = (num + kLanes - 1) / kLanes * kLanes;
-        // A token that owns every slot changes nothing: it fills the lanes of a last group that is not full.
-        for (uint32_t i = num; i < at; ++i) {
-            block.g[i] = 1u << job.view->bits;
-            block.base[i] = block.shift[i] = 0;
+    uint32_t base = job.n / kLanes * kLanes;
+    if (base < job.n) {
+        // The last group is not full; it comes first.
+        EncodeJob<Symbol, Index> rest{};
+        rest.symbols = job.symbols + base;
+        rest.index = job.index + base;
+        rest.n = job.n - base;
+        rest.lanes = kLanes;
+        rest.view = job.view;
+        rest.words = words;
+        words += portable(rest);
+        for (uint32_t v = 0; v < kVectors; ++v)
+            x[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rest.states + 8 * v));
+        for (size_t i = 0; i < rest.escapes.size(); ++i) job.escapes.add(base + rest.escapes[i]);
+        job.closed |= rest.closed;
+    }
+    while (base > 0) {
+        base -= kLanes;
+        uint32_t escapes = 0;
+        for (uint32_t v = 0; v < kVectors; ++v) {
+            uint32_t some;
+            const Planned symbol = plan<kShifts>(job, view, base + 8 * v, some);
+            escapes |= some << (8 * v);
+            x[v] = encode_step<kShifts>(x[v], symbol, bits, rest_bits, words);
         }
-        while (at > 0) {
-            at -= kLanes;
-            for (uint32_t v = 0; v < kVectors; ++v)
-                x[v] = encode_step(x[v], block, at + 8 * v, bits, rest_bits, words);
+        while (escapes) [[unlikely]] {
+            const uint32_t lane = 31 - _lzcnt_u32(escapes);
+            job.escapes.add(base + lane);
+            escapes ^= 1u << lane;
         }
-        end = first;
     }
     for (uint32_t v = 0; v < kVectors; ++v)
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(job.states + 8 * v), x[v]);
@@ -144,12 +217,6 @@ uint32_t encode_vectors(EncodeJob<Symbol, Index>& job) {
 
 // ---- Decoder ----
 
-[[gnu::always_inline]] inline __m256i load_index(const uint8_t* p) {
-    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
-}
-[[gnu::always_inline]] inline __m256i load_index(const uint16_t* p) {
-    return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-}
 [[gnu::always_inline]] inline void store_symbols(int32_t* p, __m256i v) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v);
 }
@@ -157,12 +224,6 @@ uint32_t encode_vectors(EncodeJob<Symbol, Index>& job) {
     // Tables with buckets hold values of int16 only.
     const __m128i packed = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
-}
-
-// Two entries in one register. Scalar loads of a stored vector beat the gather instruction.
-[[gnu::always_inline]] inline __m128i load_pair(const uint64_t* entries, uint32_t a, uint32_t b) {
-    const __m128i low = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(entries + a));
-    return _mm_castps_si128(_mm_loadh_pi(_mm_castsi128_ps(low), reinterpret_cast<const __m64*>(entries + b)));
 }
 
 // The lanes of `slow`: slots beyond a bucket's second token, found by walking.
@@ -190,15 +251,7 @@ template <bool kShifts, typename Symbol, typename Index>
                                            _mm256_srl_epi32(slot, bucket_bits));
     alignas(32) uint32_t at[8];
     store(at, where);
-    const uint64_t* entries = view.buckets;
-    const __m256i a = _mm256_inserti128_si256(_mm256_castsi128_si256(load_pair(entries, at[0], at[1])),
-                                              load_pair(entries, at[4], at[5]), 1);
-    const __m256i b = _mm256_inserti128_si256(_mm256_castsi128_si256(load_pair(entries, at[2], at[3])),
-                                              load_pair(entries, at[6], at[7]), 1);
-    const __m256i low =
-        _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0x88));
-    const __m256i high =
-        _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0xDD));
+    const auto [low, high] = look_up(view.buckets, at);
 
     const __m256i one = _mm256_set1_epi32(1);
     const __m256i field = _mm256_set1_epi32(0x7FFF);
@@ -305,13 +358,18 @@ uint32_t decode_vectors(DecodeJob<Symbol, Index>& job, Kernels::Decode<Symbol, I
 
 template <auto kPortable, typename Symbol, typename Index>
 uint32_t encode(EncodeJob<Symbol, Index>& job) {
-    // Below 12 bits a float quotient may err by more than one; at 16 entries do not hold a frequency.
-    if (job.view->bits >= 12 && job.view->bits <= 15) {
-        if (job.lanes == 32) return encode_vectors<4>(job);
-        if (job.lanes == 16) return encode_vectors<2>(job);
-        if (job.lanes == 8) return encode_vectors<1>(job);
+    const auto portable = kScalarKernels.*kPortable;
+    // Below 12 bits a float quotient may err by more than one.
+    if (job.view->bits >= 12 && job.view->encode_records) {
+        const bool shifts = job.view->any_shift;
+        if (job.lanes == 32)
+            return shifts ? encode_vectors<4, true>(job, portable) : encode_vectors<4, false>(job, portable);
+        if (job.lanes == 16)
+            return shifts ? encode_vectors<2, true>(job, portable) : encode_vectors<2, false>(job, portable);
+        if (job.lanes == 8)
+            return shifts ? encode_vectors<1, true>(job, portable) : encode_vectors<1, false>(job, portable);
     }
-    return (kScalarKernels.*kPortable)(job);
+    return portable(job);
 }
 
 template <auto kPortable, typename Symbol, typename Index>

@@ -37,6 +37,7 @@ struct TableView {
     const uint32_t* cdf;
     const Reciprocal* reciprocals;
     const uint32_t* encode_entries;     // null at 16 bits
+    const uint64_t* encode_records;     // null where a table does not fit
     const uint64_t* buckets = nullptr;  // for decoding; null if the tables do not fit the scheme
     uint32_t log2_buckets = 0;          // of a table
     uint32_t bits;

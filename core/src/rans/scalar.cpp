@@ -22,6 +22,7 @@ TableView::TableView(const Tables& t)
       cdf(t.cdf().data()),
       reciprocals(t.reciprocals().data()),
       encode_entries(t.encode_entries().empty() ? nullptr : t.encode_entries().data()),
+      encode_records(t.encode_records().empty() ? nullptr : t.encode_records().data()),
       bits(t.bits()),
       any_escape(t.any_escape()),
       any_shift(std::ranges::any_of(t.all(), [](const Table& table) { return table.shift > 0; })) {}
