@@ -26,7 +26,7 @@ void bind_mixing(nb::module_& m) {
             {
                 nb::gil_scoped_release release;
                 status = narrows::bytes_decode(
-                    view(payload), {reinterpret_cast<uint8_t*>(PyBytes_AS_STRING(block.ptr())), size});
+                    view(payload), {reinterpret_cast<uint8_t*>(PyBytes_AsString(block.ptr())), size});
             }
             raise_unless_ok(status, "a block of bytes that does not decode");
             return block;
