@@ -24,7 +24,10 @@ METRICS = {"psnr": "PSNR", "ms_ssim": "MS-SSIM"}
 def lossy(rows: Rows) -> tuple[str, dict[str, object]]:
     """Rate differences at equal quality: all codecs against two anchors, ours against each peer."""
     lines = ["Percent of bytes at equal quality, mean over pictures; less is better. Times at the setting"]
-    lines += [f"nearest to {MIDDLE_BPP} bpp.", ""]
+    lines += [
+        f"nearest to {MIDDLE_BPP} bpp. n/a: no quality in common; *: under half of the range in common.",
+        "",
+    ]
     figures: dict[str, object] = {}
     columns = [("psnr", "webp_m6"), ("ms_ssim", "webp_m6"), ("psnr", "jpeg420"), ("ms_ssim", "jpeg420")]
     columns = [(metric, anchor) for metric, anchor in columns if anchor in rows]
@@ -32,7 +35,10 @@ def lossy(rows: Rows) -> tuple[str, dict[str, object]]:
     body = []
     for codec, found in rows.items():
         cells = [_title(codec), str(len({row.image for row in found}))]
-        cells += [_cell(compare(rows, codec, anchor, metric)) for metric, anchor in columns]
+        cells += [
+            "0" if codec == anchor else _cell(compare(rows, codec, anchor, metric))
+            for metric, anchor in columns
+        ]
         middle = _middle(found)
         body.append([*cells, *(f"{_mean(middle, name):.0f}" for name in ("encode_cpu_ms", "decode_cpu_ms"))])
     lines += _table(["codec", "pictures", *head, "encode ms", "decode ms"], body)
@@ -122,12 +128,12 @@ def _against_each(rows: Rows, codec: str) -> tuple[list[str], dict[str, object]]
         for metric in METRICS:
             found = compare(rows, codec, anchor, metric)
             if found is None:
-                cells += ["", ""]
+                cells += ["n/a", ""]
                 continue
             images = [image for image in curves(rows[codec], metric) if image in curves(rows[anchor], metric)]
             ranked = sorted(zip(found.per_file, images, strict=True))
             ends = [f"{image} {value:+.0f}" for value, image in (ranked[0], ranked[-1])]
-            cells += [str(found), f"{ends[0]} .. {ends[1]}"]
+            cells += [f"{found}{'*' if found.overlap < 0.5 else ''}", f"{ends[0]} .. {ends[1]}"]
             figures[f"{anchor}/{metric}"] = asdict(found) | {"images": images}
         body.append(cells)
     head = [f"{_title(codec)} against", "PSNR, 95 %", "best .. worst", "MS-SSIM, 95 %", "best .. worst"]
@@ -174,7 +180,10 @@ def _title(codec: str) -> str:
 
 
 def _cell(difference: MeanDifference | None) -> str:
-    return "0" if difference is None else f"{difference.mean:+.1f}"
+    """The mean; `n/a` where curves do not meet, `*` where they share under half of the anchor's range."""
+    if difference is None:
+        return "n/a"
+    return f"{difference.mean:+.1f}{'*' if difference.overlap < 0.5 else ''}"
 
 
 def _table(head: list[str], body: list[list[str]]) -> list[str]:

@@ -54,3 +54,21 @@ def test_a_folder_without_pictures_is_one_line(tmp_path):
     assert result.returncode != 0
     assert "neither a folder with pictures nor one of" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_curves_that_do_not_meet_are_not_shown_as_equal(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import rows as rows_module
+    import tables
+
+    def curve(codec, floor):
+        row = rows_module.Row(codec, "", "a", "", 0, 100, 1.0, floor, 0.9, 1.0, 1.0)
+        points = ((i, 100 * 2**i) for i in range(4))
+        return [
+            rows_module.Row(**{**vars(row), "setting": i, "bytes": n, "psnr_rgb": floor + i})
+            for i, n in points
+        ]
+
+    text, _ = tables.lossy({"webp_m6": curve("webp_m6", 30), "jpeg420": curve("jpeg420", 50)})
+    jpeg = next(line for line in text.splitlines() if line.startswith("| JPEG 4:2:0"))
+    assert jpeg.split("|")[3].strip() == "n/a"

@@ -117,7 +117,7 @@ _WINDOW = _gaussian()
 def _blur_rows(plane: Plane) -> Plane:
     size = plane.shape[0] - _TAPS + 1
     middle = _TAPS // 2
-    total = plane[middle : middle + size] * _WINDOW[middle]
+    total: Plane = plane[middle : middle + size] * _WINDOW[middle]
     pair = np.empty_like(total)
     for k in range(middle):
         np.add(plane[k : k + size], plane[_TAPS - 1 - k : _TAPS - 1 - k + size], out=pair)
@@ -131,6 +131,6 @@ def _halve(plane: Plane) -> Plane:
     if height % 2 or width % 2:
         plane = np.pad(plane, ((height % 2,) * 2, (width % 2,) * 2))
     height, width = plane.shape[0] // 2 * 2, plane.shape[1] // 2 * 2
-    rows = plane[0:height:2] + plane[1:height:2]
+    rows: Plane = plane[0:height:2] + plane[1:height:2]
     halved: Plane = (rows[:, 0:width:2] + rows[:, 1:width:2]) / 4
     return halved
