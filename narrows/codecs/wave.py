@@ -147,10 +147,9 @@ class Wave:
 
     def _graphics(self, signal: Image, options: Options, threads: int) -> _Coded | None:
         """The exact graphics mode, where a quick look says that it may pay."""
-        if (
-            options.effort < 8
-            and _core.graphics_score(signal.pixels, signal.bit_depth) < _core.GRAPHICS_WORTHWHILE
-        ):
+        # Beside a lossy wavelet it pays only for what is plainly drawn.
+        worthwhile = _core.GRAPHICS_WORTHWHILE * (1 if options.exact else 2)
+        if options.effort < 8 and _core.graphics_score(signal.pixels, signal.bit_depth) < worthwhile:
             return None
         strips = _graphics_strips(signal.pixels, signal.bit_depth, threads)
         return _Coded(bytes([_GRAPHICS]), [Chunk(payload, first, count) for first, count, payload in strips])
