@@ -23,7 +23,7 @@ struct Table {
     bool has_escape;
 
     // Number of values that need no escape.
-    uint64_t span() const noexcept { return uint64_t{num_tokens - 1} << shift; }
+    [[gnu::always_inline]] uint64_t span() const noexcept { return uint64_t{num_tokens - 1} << shift; }
 };
 
 // What the portable encoder multiplies by instead of dividing: with q = high 64 bits of x * reciprocal, a state x

@@ -2,8 +2,7 @@
 // the format: an encoder that appends words and a decoder that walks them back need no masked stores.
 #include <immintrin.h>
 
-#include "rans/kernels.hpp"
-#include "rans/side.hpp"
+#include "rans/vectors.hpp"
 
 namespace narrows {
 namespace {
@@ -88,25 +87,6 @@ struct Planned {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
 }
 
-// The lanes of `outside`: their low bits are those of the escape's number. True if a table has no escape.
-template <typename Symbol, typename Index>
-[[gnu::noinline]] bool plan_escapes(const TableView& view, const Symbol* symbols, const Index* index, uint32_t outside,
-                                    uint32_t* entries, uint32_t* low) {
-    bool closed = false;
-    for (; outside; outside &= outside - 1) {
-        const uint32_t lane = _tzcnt_u32(outside);
-        const Table& table = view.tables[index[lane]];
-        if (table.has_escape) {
-            low[lane] = escape_distance(symbols[lane], table) & ((1u << table.slot_shift) - 1);
-        } else {
-            closed = true;
-            entries[lane] = 1;
-            low[lane] = 0;
-        }
-    }
-    return closed;
-}
-
 template <bool kShifts, typename Symbol, typename Index>
 [[gnu::always_inline]] inline Planned plan(EncodeJob<Symbol, Index>& job, const TableView& view, uint32_t first,
                                            uint32_t& escapes) {
@@ -181,19 +161,9 @@ uint32_t encode_vectors(EncodeJob<Symbol, Index>& job, Kernels::Encode<Symbol, I
     uint16_t* words = job.words;
     uint32_t base = job.n / kLanes * kLanes;
     if (base < job.n) {
-        // The last group is not full; it comes first.
-        EncodeJob<Symbol, Index> rest{};
-        rest.symbols = job.symbols + base;
-        rest.index = job.index + base;
-        rest.n = job.n - base;
-        rest.lanes = kLanes;
-        rest.view = job.view;
-        rest.words = words;
-        words += portable(rest);
+        words += encode_rest(job, base, portable);
         for (uint32_t v = 0; v < kVectors; ++v)
-            x[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rest.states + 8 * v));
-        for (size_t i = 0; i < rest.escapes.size(); ++i) job.escapes.add(base + rest.escapes[i]);
-        job.closed |= rest.closed;
+            x[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(job.states + 8 * v));
     }
     while (base > 0) {
         base -= kLanes;
@@ -204,11 +174,7 @@ uint32_t encode_vectors(EncodeJob<Symbol, Index>& job, Kernels::Encode<Symbol, I
             escapes |= some << (8 * v);
             x[v] = encode_step<kShifts>(x[v], symbol, bits, rest_bits, words);
         }
-        while (escapes) [[unlikely]] {
-            const uint32_t lane = 31 - _lzcnt_u32(escapes);
-            job.escapes.add(base + lane);
-            escapes ^= 1u << lane;
-        }
+        add_escapes(job, base, escapes);
     }
     for (uint32_t v = 0; v < kVectors; ++v)
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(job.states + 8 * v), x[v]);
@@ -224,21 +190,6 @@ uint32_t encode_vectors(EncodeJob<Symbol, Index>& job, Kernels::Encode<Symbol, I
     // Tables with buckets hold values of int16 only.
     const __m128i packed = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
-}
-
-// The lanes of `slow`: slots beyond a bucket's second token, found by walking.
-[[gnu::noinline]] void walk(const TableView& view, uint32_t slow, const uint32_t* slot, const uint32_t* t,
-                            uint32_t* d, uint32_t* f, uint32_t* value) {
-    for (; slow; slow &= slow - 1) {
-        const uint32_t lane = _tzcnt_u32(slow);
-        const Table& table = view.tables[t[lane]];
-        const uint32_t* cdf = view.cdf + table.first;
-        uint32_t token = 0;
-        while (cdf[token + 1] <= slot[lane]) ++token;
-        d[lane] = slot[lane] - cdf[token];
-        f[lane] = cdf[token + 1] - cdf[token];
-        value[lane] = static_cast<uint32_t>(table.offset) + ((token - 1) << table.shift);
-    }
 }
 
 template <bool kShifts, typename Symbol, typename Index>
@@ -331,27 +282,11 @@ uint32_t decode_vectors(DecodeJob<Symbol, Index>& job, Kernels::Decode<Symbol, I
         // A group takes at most kLanes words, and as many lie before the first.
         for (uint32_t v = kVectors; v-- > 0;) x[v] = refill(x[v], words);
         if (words < job.words) return kOverrun;
-        if (view.any_escape)
-            for (; candidates; candidates &= candidates - 1) job.candidates.add(base + _tzcnt_u32(candidates));
+        if (view.any_escape) add_candidates(job, base, candidates);
     }
     for (uint32_t v = 0; v < kVectors; ++v)
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(job.states + 8 * v), x[v]);
-    const auto left = static_cast<uint32_t>(words - job.words);
-    if (base == job.n) return left;
-
-    DecodeJob<Symbol, Index> rest{};
-    rest.symbols = job.symbols + base;
-    rest.index = job.index + base;
-    rest.n = job.n - base;
-    rest.lanes = kLanes;
-    rest.view = job.view;
-    rest.words = job.words;
-    rest.num_words = left;
-    for (uint32_t lane = 0; lane < kLanes; ++lane) rest.states[lane] = job.states[lane];
-    const uint32_t unused = portable(rest);
-    for (uint32_t lane = 0; lane < kLanes; ++lane) job.states[lane] = rest.states[lane];
-    for (size_t i = 0; i < rest.candidates.size(); ++i) job.candidates.add(base + rest.candidates[i]);
-    return unused;
+    return decode_rest(job, base, static_cast<uint32_t>(words - job.words), portable);
 }
 
 // ---- Which loop ----

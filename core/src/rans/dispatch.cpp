@@ -4,8 +4,8 @@ namespace narrows {
 
 const Kernels& kernels(Isa isa) noexcept {
 #if defined(__x86_64__)
-    // A machine with AVX-512 has AVX2.
-    if (isa == Isa::avx2 || isa == Isa::avx512) return kAvx2Kernels;
+    if (isa == Isa::avx512) return kAvx512Kernels;
+    if (isa == Isa::avx2) return kAvx2Kernels;
 #endif
     (void)isa;
     return kScalarKernels;

@@ -14,7 +14,7 @@ namespace narrows {
 // The number of a value outside `table`, small near its edges: the values outside, read upward from the upper
 // edge and around 2^32 to the lower one, are numbered 0, 2, 4, ... from the start and 1, 3, 5, ... from the end.
 // Every int32 outside has one below 2^32 - span.
-inline uint32_t escape_distance(int32_t value, const Table& table) noexcept {
+[[gnu::always_inline]] inline uint32_t escape_distance(int32_t value, const Table& table) noexcept {
     const uint64_t outside = (uint64_t{1} << 32) - table.span();
     const uint64_t above = static_cast<uint32_t>(static_cast<uint32_t>(value) - static_cast<uint32_t>(table.offset) -
                                                  static_cast<uint32_t>(table.span()));

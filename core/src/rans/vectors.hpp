@@ -1,0 +1,100 @@
+// What the vector kernels share: rare lanes and groups that are not full. Included by files for one instruction
+// set each; everything is local to them, so that none can be linked to another's code.
+#pragma once
+
+#include <immintrin.h>
+
+#include "rans/kernels.hpp"
+#include "rans/side.hpp"
+
+namespace narrows {
+namespace {
+
+// The lanes of `slow`: slots beyond a bucket's second token, found by walking. `f` is a frequency.
+[[gnu::noinline]] void walk(const TableView& view, uint32_t slow, const uint32_t* slot, const uint32_t* t,
+                            uint32_t* d, uint32_t* f, uint32_t* value) {
+    for (; slow; slow &= slow - 1) {
+        const uint32_t lane = _tzcnt_u32(slow);
+        const Table& table = view.tables[t[lane]];
+        const uint32_t* cdf = view.cdf + table.first;
+        uint32_t token = 0;
+        while (cdf[token + 1] <= slot[lane]) ++token;
+        d[lane] = slot[lane] - cdf[token];
+        f[lane] = cdf[token + 1] - cdf[token];
+        value[lane] = static_cast<uint32_t>(table.offset) + ((token - 1) << table.shift);
+    }
+}
+
+// The lanes of `outside`: their low bits are those of the escape's number. True if a table has no escape.
+template <typename Symbol, typename Index>
+[[gnu::noinline]] bool plan_escapes(const TableView& view, const Symbol* symbols, const Index* index, uint32_t outside,
+                                    uint32_t* entries, uint32_t* low) {
+    bool closed = false;
+    for (; outside; outside &= outside - 1) {
+        const uint32_t lane = _tzcnt_u32(outside);
+        const Table& table = view.tables[index[lane]];
+        if (table.has_escape) {
+            low[lane] = escape_distance(symbols[lane], table) & ((1u << table.slot_shift) - 1);
+        } else {
+            closed = true;
+            entries[lane] = 1;
+            low[lane] = 0;
+        }
+    }
+    return closed;
+}
+
+template <typename Job>
+[[gnu::always_inline]] inline void add_candidates(Job& job, uint32_t base, uint32_t mask) {
+    for (; mask; mask &= mask - 1) job.candidates.add(base + _tzcnt_u32(mask));
+}
+
+template <typename Job>
+[[gnu::always_inline]] inline void add_escapes(Job& job, uint32_t base, uint32_t mask) {
+    while (mask) {
+        const uint32_t lane = 31 - _lzcnt_u32(mask);
+        job.escapes.add(base + lane);
+        mask ^= 1u << lane;
+    }
+}
+
+// The symbols from `base` on are a group that is not full: the encoder's first. Sets the states of all lanes and
+// returns the number of words.
+template <typename Symbol, typename Index>
+uint32_t encode_rest(EncodeJob<Symbol, Index>& job, uint32_t base, Kernels::Encode<Symbol, Index> portable) {
+    EncodeJob<Symbol, Index> rest{};
+    rest.symbols = job.symbols + base;
+    rest.index = job.index + base;
+    rest.n = job.n - base;
+    rest.lanes = job.lanes;
+    rest.view = job.view;
+    rest.words = job.words;
+    const uint32_t num_words = portable(rest);
+    for (uint32_t lane = 0; lane < job.lanes; ++lane) job.states[lane] = rest.states[lane];
+    for (size_t i = 0; i < rest.escapes.size(); ++i) job.escapes.add(base + rest.escapes[i]);
+    job.closed |= rest.closed;
+    return num_words;
+}
+
+// The same for the decoder, whose last group it is; job.states hold the lanes.
+template <typename Symbol, typename Index>
+uint32_t decode_rest(DecodeJob<Symbol, Index>& job, uint32_t base, uint32_t num_words,
+                     Kernels::Decode<Symbol, Index> portable) {
+    if (base == job.n) return num_words;
+    DecodeJob<Symbol, Index> rest{};
+    rest.symbols = job.symbols + base;
+    rest.index = job.index + base;
+    rest.n = job.n - base;
+    rest.lanes = job.lanes;
+    rest.view = job.view;
+    rest.words = job.words;
+    rest.num_words = num_words;
+    for (uint32_t lane = 0; lane < job.lanes; ++lane) rest.states[lane] = job.states[lane];
+    const uint32_t left = portable(rest);
+    for (uint32_t lane = 0; lane < job.lanes; ++lane) job.states[lane] = rest.states[lane];
+    for (size_t i = 0; i < rest.candidates.size(); ++i) job.candidates.add(base + rest.candidates[i]);
+    return left;
+}
+
+}  // namespace
+}  // namespace narrows
