@@ -56,6 +56,12 @@ constexpr Permutations kPermutations = make_permutations();
     return _mm_castps_si128(_mm_loadh_pi(_mm_castsi128_ps(low), reinterpret_cast<const __m64*>(entries + b)));
 }
 
+// Positions to load from. The barrier keeps them in memory: moving each out of a vector register costs more.
+[[gnu::always_inline]] inline void store_positions(uint32_t (&at)[8], __m256i v) {
+    store(at, v);
+    asm("" : "+m"(at));
+}
+
 struct Halves {
     __m256i low, high;
 };
@@ -91,7 +97,7 @@ template <bool kShifts, typename Symbol, typename Index>
 [[gnu::always_inline]] inline Planned plan(EncodeJob<Symbol, Index>& job, const TableView& view, uint32_t first,
                                            uint32_t& escapes) {
     alignas(32) uint32_t at[8];
-    store(at, load_index(job.index + first));
+    store_positions(at, load_index(job.index + first));
     const Halves record = look_up(view.encode_records, at);
     const __m256i above = _mm256_sub_epi32(load_symbols(job.symbols + first), record.low);
     const __m256i shift = _mm256_and_si256(record.high, _mm256_set1_epi32(7));
@@ -99,7 +105,7 @@ template <bool kShifts, typename Symbol, typename Index>
     const __m256i count = _mm256_and_si256(_mm256_srli_epi32(record.high, 3), _mm256_set1_epi32(0x1FFF));
     const __m256i outside = _mm256_cmpeq_epi32(_mm256_max_epu32(token, count), token);
     const __m256i inside_token = _mm256_andnot_si256(outside, _mm256_add_epi32(token, _mm256_set1_epi32(1)));
-    store(at, _mm256_add_epi32(_mm256_srli_epi32(record.high, 16), inside_token));
+    store_positions(at, _mm256_add_epi32(_mm256_srli_epi32(record.high, 16), inside_token));
     const uint32_t* entries = view.encode_entries;
     __m256i entry = _mm256_setr_epi32(
         static_cast<int>(entries[at[0]]), static_cast<int>(entries[at[1]]), static_cast<int>(entries[at[2]]),
@@ -168,6 +174,7 @@ uint32_t encode_vectors(EncodeJob<Symbol, Index>& job, Kernels::Encode<Symbol, I
     while (base > 0) {
         base -= kLanes;
         uint32_t escapes = 0;
+#pragma GCC unroll 4
         for (uint32_t v = 0; v < kVectors; ++v) {
             uint32_t some;
             const Planned symbol = plan<kShifts>(job, view, base + 8 * v, some);
@@ -201,7 +208,7 @@ template <bool kShifts, typename Symbol, typename Index>
     const __m256i where = _mm256_add_epi32(_mm256_sll_epi32(t, _mm_cvtsi32_si128(static_cast<int>(view.log2_buckets))),
                                            _mm256_srl_epi32(slot, bucket_bits));
     alignas(32) uint32_t at[8];
-    store(at, where);
+    store_positions(at, where);
     const auto [low, high] = look_up(view.buckets, at);
 
     const __m256i one = _mm256_set1_epi32(1);
@@ -273,6 +280,7 @@ uint32_t decode_vectors(DecodeJob<Symbol, Index>& job, Kernels::Decode<Symbol, I
     uint32_t base = 0;
     for (; base + kLanes <= job.n; base += kLanes) {
         uint32_t candidates = 0;
+#pragma GCC unroll 4
         for (uint32_t v = 0; v < kVectors; ++v) {
             uint32_t some;
             x[v] = decode_step<kShifts>(view, x[v], job.index + base + 8 * v, job.symbols + base + 8 * v, bits,

@@ -29,6 +29,12 @@ namespace {
     return _mm512_castsi512_ps(_mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1));
 }
 
+// Positions to load from. The barrier keeps them in memory: moving each out of a vector register costs more.
+[[gnu::always_inline]] inline void store_positions(uint32_t (&at)[16], __m512i v) {
+    store(at, v);
+    asm("" : "+m"(at));
+}
+
 struct Halves {
     __m512i low, high;
 };
@@ -67,7 +73,7 @@ template <bool kShifts, typename Symbol, typename Index>
 [[gnu::always_inline]] inline Planned plan(EncodeJob<Symbol, Index>& job, const TableView& view, uint32_t first,
                                            uint32_t& escapes) {
     alignas(64) uint32_t at[16];
-    store(at, load_index(job.index + first));
+    store_positions(at, load_index(job.index + first));
     const Halves record = look_up(view.encode_records, at);
     const __m512i above = _mm512_sub_epi32(load_symbols(job.symbols + first), record.low);
     const __m512i shift = _mm512_and_si512(record.high, _mm512_set1_epi32(7));
@@ -76,7 +82,7 @@ template <bool kShifts, typename Symbol, typename Index>
     const __mmask16 outside = _mm512_cmpge_epu32_mask(token, count);
     const __m512i inside_token =
         _mm512_maskz_add_epi32(static_cast<__mmask16>(~outside), token, _mm512_set1_epi32(1));
-    store(at, _mm512_add_epi32(_mm512_srli_epi32(record.high, 16), inside_token));
+    store_positions(at, _mm512_add_epi32(_mm512_srli_epi32(record.high, 16), inside_token));
     __m512i entry = _mm512_inserti64x4(_mm512_castsi256_si512(load_eight(view.encode_entries, at)),
                                        load_eight(view.encode_entries, at + 8), 1);
     __m512i low = kShifts ? _mm512_sub_epi32(above, _mm512_sllv_epi32(token, shift)) : _mm512_setzero_si512();
@@ -133,6 +139,7 @@ uint32_t encode_vectors(EncodeJob<Symbol, Index>& job, Kernels::Encode<Symbol, I
     while (base > 0) {
         base -= kLanes;
         uint32_t escapes = 0;
+#pragma GCC unroll 4
         for (uint32_t v = 0; v < kVectors; ++v) {
             uint32_t some;
             const Planned symbol = plan<kShifts>(job, view, base + 16 * v, some);
@@ -162,7 +169,7 @@ template <bool kShifts, typename Symbol, typename Index>
     const __m512i where = _mm512_add_epi32(_mm512_sll_epi32(t, _mm_cvtsi32_si128(static_cast<int>(view.log2_buckets))),
                                            _mm512_srl_epi32(slot, bucket_bits));
     alignas(64) uint32_t at[16];
-    store(at, where);
+    store_positions(at, where);
     const auto [low, high] = look_up(view.buckets, at);
 
     const __m512i one = _mm512_set1_epi32(1);
@@ -229,6 +236,7 @@ uint32_t decode_vectors(DecodeJob<Symbol, Index>& job, Kernels::Decode<Symbol, I
     uint32_t base = 0;
     for (; base + kLanes <= job.n; base += kLanes) {
         uint32_t candidates = 0;
+#pragma GCC unroll 4
         for (uint32_t v = 0; v < kVectors; ++v) {
             uint32_t some;
             x[v] = decode_step<kShifts>(view, x[v], job.index + base + 16 * v, job.symbols + base + 16 * v, bits,

@@ -137,11 +137,12 @@ uint32_t decode_any(DecodeJob<Symbol, Index>& job) {
 }
 
 // Tables with buckets: one lookup a symbol, a walk for the few slots that lie beyond a bucket's second token.
-template <typename Symbol, typename Index>
-uint32_t decode(DecodeJob<Symbol, Index>& job) {
-    const TableView& view = *job.view;
+template <bool kShifts, typename Symbol, typename Index>
+uint32_t decode_buckets(DecodeJob<Symbol, Index>& job) {
+    const TableView view = *job.view;
     const uint64_t* entries = view.buckets;
-    if (!entries) return decode_any(job);
+    const Index* indexes = job.index;
+    Symbol* symbols = job.symbols;
     const uint32_t log2_per_table = view.log2_buckets;
     const uint32_t bits = view.bits;
     const uint32_t slot_mask = (1u << bits) - 1;
@@ -155,11 +156,11 @@ uint32_t decode(DecodeJob<Symbol, Index>& job) {
         for (uint32_t lane = 0; lane < num; ++lane) {
             const uint32_t x = state[lane];
             const uint32_t slot = x & slot_mask;
-            const uint32_t t = job.index[base + lane];
+            const uint32_t t = indexes[base + lane];
             const uint64_t entry = entries[(t << log2_per_table) + (slot >> (bits - log2_per_table))];
             const auto low_half = static_cast<uint32_t>(entry);
             const auto high_half = static_cast<uint32_t>(entry >> 32);
-            const uint32_t shift = low_half >> 30 | (high_half >> 13 & 4);
+            const uint32_t shift = kShifts ? low_half >> 30 | (high_half >> 13 & 4) : 0;
             uint32_t d = slot - (low_half & 0x7FFF);
             uint32_t f = (low_half >> 15 & 0x7FFF) + 1;
             auto value = static_cast<uint32_t>(static_cast<int32_t>(high_half) >> 16);
@@ -179,13 +180,19 @@ uint32_t decode(DecodeJob<Symbol, Index>& job) {
                 value = static_cast<uint32_t>(table.offset) + ((token - 1) << shift);
             }
             state[lane] = (f >> shift) * (x >> bits) + (d >> shift);
-            job.symbols[base + lane] = static_cast<Symbol>(value + (d & ((1u << shift) - 1)));
+            symbols[base + lane] = static_cast<Symbol>(value + (d & ((1u << shift) - 1)));
         }
         if (any_escape && candidates) [[unlikely]] add_ascending(job.candidates, base, candidates);
         if (!refill(state, num, job.words, words)) return kOverrun;
     }
     std::copy_n(state, job.lanes, job.states);
     return static_cast<uint32_t>(words - job.words);
+}
+
+template <typename Symbol, typename Index>
+uint32_t decode(DecodeJob<Symbol, Index>& job) {
+    if (!job.view->buckets) return decode_any(job);
+    return job.view->any_shift ? decode_buckets<true>(job) : decode_buckets<false>(job);
 }
 
 }  // namespace
