@@ -76,8 +76,9 @@ void bind_wave(nb::module_& m) {
              })
         .def(
             "encode",
-            [](EncoderHandle& self, uint32_t step, uint32_t lambda, int threads, std::vector<int8_t> block_offsets) {
-                WaveOptions options{.step = step, .lambda = lambda, .threads = threads, .block_offsets = std::move(block_offsets)};
+            [](EncoderHandle& self, uint32_t step, uint32_t lambda, int threads, std::vector<int8_t> block_offsets, std::pair<int, int> finer) {
+                WaveOptions options{.step = step, .lambda = lambda, .threads = threads, .finer = {finer.first, finer.second},
+                                    .block_offsets = std::move(block_offsets)};
                 std::vector<uint8_t> params;
                 std::vector<WaveChunk> chunks;
                 Status status;
@@ -90,7 +91,8 @@ void bind_wave(nb::module_& m) {
                 for (const WaveChunk& c : chunks) list.append(nb::make_tuple(c.layer, c.first, c.count, to_bytes(c.payload)));
                 return nb::make_tuple(to_bytes(params), list);
             },
-            nb::arg("step"), nb::arg("lambda_"), nb::arg("threads") = 1, nb::arg("block_offsets") = std::vector<int8_t>())
+            nb::arg("step"), nb::arg("lambda_"), nb::arg("threads") = 1, nb::arg("block_offsets") = std::vector<int8_t>(),
+            nb::arg("finer") = std::pair<int, int>(0, 0))
         .def(
             "samples",
             [](EncoderHandle& self, uint32_t step, uint32_t lambda, uint32_t seed, uint32_t every) {
@@ -109,6 +111,15 @@ void bind_wave(nb::module_& m) {
                                       to_array(std::move(samples.weight), {n}));
             },
             nb::arg("step"), nb::arg("lambda_"), nb::arg("seed"), nb::arg("every"));
+
+    m.def(
+        "wave_activity_offsets",
+        [](PixelArray pixels, int bit_depth, int strength) {
+            const Pixels p = pixels_of(pixels, bit_depth);
+            nb::gil_scoped_release release;
+            return wave_activity_offsets(p, strength);
+        },
+        nb::arg("pixels"), nb::arg("bit_depth"), nb::arg("strength"));
 
     nb::class_<WaveDecoder>(m, "WaveDecoder")
         .def_static(

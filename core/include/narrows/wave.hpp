@@ -38,8 +38,13 @@ struct WaveOptions {
     uint32_t step = 0;          // 1/256 of an 8-bit pixel level
     uint32_t lambda = 369;      // rate-distortion weight, 1/4096 of squared step a bit
     int threads = 1;
+    int finer[2] = {0, 0};      // quarter octaves (0..7) that levels 1 and 2 are quantized more coarsely by
     std::vector<int8_t> block_offsets;  // empty, or one quarter-octave step offset (-16..15) a 32x32 block
 };
+
+// Step offsets that follow local activity: coarser where a picture is busy, finer where it is smooth, as MS-SSIM
+// weighs errors. `strength` in 1/256: the step grows with that power of the local deviation.
+[[nodiscard]] std::vector<int8_t> wave_activity_offsets(const Pixels& pixels, int strength);
 
 struct WaveChunk {
     int layer;

@@ -170,9 +170,9 @@ void walk(const Model& model, ChunkTables& tables, const BandTask& task, const W
             linear->begin_row(y);
             linear->sum_row(weights, sums.data());
         }
-        if (task.block_offsets)
+        if (task.block_offsets || (task.level_offset && y == s.begin))
             for (int x = 0; x < width; ++x) {
-                const int o = block_offset(task, x, y);
+                const int o = step_offset(task, x, y);
                 offsets[static_cast<size_t>(x)] = static_cast<int8_t>(o);
                 features[static_cast<size_t>(x)] = local_feature(task.step_feature, o);
             }

@@ -43,6 +43,7 @@ struct BandTask {
     const Quantizer* quantizer = nullptr;
     uint8_t step_feature = 0;
     uint32_t lambda = 0;         // in 1/4096 of squared step a bit
+    int level_offset = 0;        // step offset of the whole band
     const int8_t* block_offsets = nullptr;  // [block rows][block columns]
     int block_columns = 0, block_rows = 0;
     int block_shift = 0;         // coefficients of a block side, log2; negative: several blocks a coefficient
@@ -58,14 +59,14 @@ inline int32_t median_edge(int32_t w, int32_t n, int32_t nw) {
     return static_cast<int32_t>(static_cast<uint32_t>(w) + static_cast<uint32_t>(n) - static_cast<uint32_t>(nw));
 }
 
-// The offset of the block that holds coefficient (x, y).
-inline int block_offset(const BandTask& t, int x, int y) {
-    if (!t.block_offsets) return 0;
+// The step offset of coefficient (x, y): its level's and its block's.
+inline int step_offset(const BandTask& t, int x, int y) {
+    if (!t.block_offsets) return t.level_offset;
     int bx = t.block_shift >= 0 ? x >> t.block_shift : x << -t.block_shift;
     int by = t.block_shift >= 0 ? y >> t.block_shift : y << -t.block_shift;
     bx = std::min(bx, t.block_columns - 1);
     by = std::min(by, t.block_rows - 1);
-    return t.block_offsets[by * t.block_columns + bx];
+    return std::min(t.level_offset + t.block_offsets[by * t.block_columns + bx], 15);
 }
 
 inline uint8_t local_feature(uint8_t feature, int offset) {

@@ -56,7 +56,7 @@ struct WaveDecoder::Impl {
         for (int y = band.first; y < band.first + band.height; ++y) {
             int32_t* q = band.row(y);
             for (int x = 0; x < band.width; ++x)
-                if (q[x]) q[x] = quant.dequantize(q[x], block_offset(t, x, y));
+                if (q[x]) q[x] = quant.dequantize(q[x], step_offset(t, x, y));
         }
     }
 

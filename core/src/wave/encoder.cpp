@@ -156,6 +156,10 @@ Status WaveEncoder::encode(const WaveOptions& options, std::vector<uint8_t>& par
     params.step = options.step;
     params.matrix = self.matrix;
     params.transform = self.transform;
+    for (int i = 0; i < 2; ++i) {
+        if (options.finer[i] < 0 || options.finer[i] > 7) return Status::bad_argument;
+        params.finer[i] = options.finer[i];
+    }
     params.block_map = !self.lossless && !options.block_offsets.empty();
     const BlockGrid grid(self.pixels.width, self.pixels.height);
     if (params.block_map && options.block_offsets.size() != grid.size()) return Status::bad_argument;

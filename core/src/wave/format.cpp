@@ -79,7 +79,7 @@ std::vector<uint8_t> Params::serialize(size_t colors) const {
         out.push_back(static_cast<uint8_t>(transform));
         return out;
     }
-    out.push_back(block_map ? 1 : 0);
+    out.push_back(static_cast<uint8_t>((block_map ? 1 : 0) | finer[0] << 2 | finer[1] << 5));
     for (int i = 0; i < 3; ++i) out.push_back(static_cast<uint8_t>(step >> (8 * i)));
     if (colors == 3)
         for (int16_t v : matrix) {
@@ -99,8 +99,10 @@ Status Params::parse(std::span<const uint8_t> b, size_t colors, Params& out) {
         out.transform = b[2];
         return b.size() == 3 && out.transform < kReversibleColors && (colors == 3 || out.transform == 0) ? Status::ok : Status::corrupt;
     }
-    if (b[2] > 1) return Status::unsupported;
-    out.block_map = b[2] == 1;
+    if (b[2] & 2) return Status::unsupported;
+    out.block_map = b[2] & 1;
+    out.finer[0] = b[2] >> 2 & 7;
+    out.finer[1] = b[2] >> 5;
     if (b.size() != 6 + (colors == 3 ? 18u : 0u)) return Status::corrupt;
     out.step = b[3] | static_cast<uint32_t>(b[4]) << 8 | static_cast<uint32_t>(b[5]) << 16;
     if (out.step == 0 || out.step > kMaxStep) return Status::corrupt;
@@ -146,6 +148,7 @@ BandTask band_task(const Params& params, const Geometry& g, Symbols& symbols, Ba
     task.coding = params.lossless ? Coding::lossless : Coding::lossy;
     task.step_feature = params.lossless ? 0 : step_feature(params.step);
     task.block_shift = kBlockLog2 - level;
+    task.level_offset = level <= 2 && orientation != kLL ? params.finer[level - 1] : 0;
     if (orientation == kLL) {
         task.predicted = true;
         s.self = &symbols.ll[c];

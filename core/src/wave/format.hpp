@@ -29,6 +29,7 @@ struct Params {
     ColorMatrix matrix{};
     int transform = 0;
     bool block_map = false;
+    int finer[2] = {0, 0};  // step offsets of levels 1 and 2
 
     std::vector<uint8_t> serialize(size_t colors) const;
     [[nodiscard]] static Status parse(std::span<const uint8_t> bytes, size_t colors, Params& out);
