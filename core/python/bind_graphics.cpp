@@ -20,7 +20,8 @@ nb::bytes encode(const Pixels<Sample>& pixels, uint32_t bit_depth) {
     Status status;
     {
         nb::gil_scoped_release release;
-        status = narrows::graphics_encode(std::span(pixels.data(), pixels.size()), shape_of(pixels, bit_depth), payload);
+        status =
+            narrows::graphics_encode(std::span(pixels.data(), pixels.size()), shape_of(pixels, bit_depth), payload);
     }
     raise_unless_ok(status, "pixels must be [height, width, 1 to 4] and below 2**bit_depth");
     return to_bytes(payload);

@@ -1,5 +1,4 @@
 #include "bind.hpp"
-
 #include "narrows/bytes.hpp"
 
 void bind_mixing(nb::module_& m) {
@@ -25,8 +24,8 @@ void bind_mixing(nb::module_& m) {
             narrows::Status status;
             {
                 nb::gil_scoped_release release;
-                status = narrows::bytes_decode(
-                    view(payload), {reinterpret_cast<uint8_t*>(PyBytes_AsString(block.ptr())), size});
+                status = narrows::bytes_decode(view(payload),
+                                               {reinterpret_cast<uint8_t*>(PyBytes_AsString(block.ptr())), size});
             }
             raise_unless_ok(status, "a block of bytes that does not decode");
             return block;

@@ -95,12 +95,10 @@ void survey(std::span<const Sample> pixels, const GraphicsShape& shape, Survey& 
     Color* now = above + shape.width;
     for (uint32_t y = 0; y < shape.height; ++y) {
         pack(&pixels[size_t{y} * shape.width * shape.channels], shape.width, shape.channels, now);
-        Color left = ~Color{0};
         uint64_t repeats = 0;
         for (uint32_t x = 0; x < shape.width; ++x) {
-            const bool same = now[x] == left || (y > 0 && now[x] == above[x]);
+            const bool same = (x > 0 && now[x] == now[x - 1]) || (y > 0 && now[x] == above[x]);
             repeats += same;
-            left = now[x];
             if (!same && result.few_colors) result.few_colors = result.palette.add(now[x]);
         }
         result.num_repeats += repeats;
@@ -131,7 +129,8 @@ void code_palette(Coder& coder, std::vector<Color>& colors, const GraphicsShape&
             const int step = static_cast<int>(graphics::channel_of(color, c)) - guess;
             const uint32_t folded = step < 0 ? static_cast<uint32_t>(-step) * 2 - 1 : static_cast<uint32_t>(step) * 2;
             const uint32_t coded = numbers.code(coder, folded, 1 + i, 18);
-            const int value = (guess + (coded & 1 ? -static_cast<int>((coded + 1) / 2) : static_cast<int>(coded / 2))) & peak;
+            const int value =
+                (guess + (coded & 1 ? -static_cast<int>((coded + 1) / 2) : static_cast<int>(coded / 2))) & peak;
             if (i == 0 && shape.channels >= 3) first_step = value - static_cast<int>(graphics::channel_of(before, c));
             result |= Color{static_cast<uint32_t>(value)} << (16 * c);
         }
@@ -178,7 +177,7 @@ bool repeats_pay(std::span<const Sample> pixels, const GraphicsShape& shape, uin
     const uint64_t share = seen.num_repeats * 16 / seen.num_pixels;
     if (share < 4 || share >= 15) return share >= 15;
     GraphicsShape middle = shape;
-    middle.height = std::min(shape.height, std::max(shape.height / 4, 64u));
+    middle.height = std::min(shape.height, std::max(shape.height / 8, 32u));
     const size_t row_samples = size_t{shape.width} * shape.channels;
     const auto rows = pixels.subspan((shape.height - middle.height) / 2 * row_samples, middle.height * row_samples);
     const size_t without = encode_as(rows, middle, mode, seen, SIZE_MAX).size();

@@ -119,7 +119,8 @@ class Slope {
         for (const int32_t t : terms) energy += int64_t{t} * t;
         const int64_t step = (int64_t{error} << kRate) / energy;
         for (size_t i = 0; i < kTerms; ++i)
-            weights_[i] = static_cast<int32_t>(std::clamp<int64_t>(weights_[i] + ((step * terms[i] + (1 << 9)) >> 10), -(1 << 22), 1 << 22));
+            weights_[i] = static_cast<int32_t>(
+                std::clamp<int64_t>(weights_[i] + ((step * terms[i] + (1 << 9)) >> 10), -(1 << 22), 1 << 22));
     }
 
    private:
@@ -128,10 +129,10 @@ class Slope {
 };
 
 struct Profile {
-    uint32_t channels;     // of the pixels coded; 1 for a palette
-    uint32_t bits;         // of a channel or an index
-    bool palette;          // indices, whose differences mean nothing
-    bool repeats;          // whether to guess whole pixels first
+    uint32_t channels;  // of the pixels coded; 1 for a palette
+    uint32_t bits;      // of a channel or an index
+    bool palette;       // indices, whose differences mean nothing
+    bool repeats;       // whether to guess whole pixels first
 };
 
 // Pixels around the current one, nearest first.
@@ -177,7 +178,8 @@ class PixelCoder {
           colors_(size_t{stride_} * kRows),
           hits_(size_t{stride_} * kRows),
           errors_(size_t{stride_} * kRows * 4),
-          slots_(std::clamp<uint32_t>(static_cast<uint32_t>(std::bit_width(num_pixels * profile.channels)) + 5, 16, 24)),
+          slots_(
+              std::clamp<uint32_t>(static_cast<uint32_t>(std::bit_width(num_pixels * profile.channels)) + 5, 16, 24)),
           long_(profile.repeats ? 16 : 1),
           middle_(profile.repeats ? 16 : 1),
           short_(profile.repeats ? 16 : 1),
@@ -228,8 +230,7 @@ class PixelCoder {
 
     Color pixel(Color actual) {
         const Color w = at_[kW];
-        const bool flat =
-            w == at_[kN] && w == at_[kNW] && w == at_[kNE] && w == at_[kWW] && w == at_[kNN];
+        const bool flat = w == at_[kN] && w == at_[kNW] && w == at_[kNE] && w == at_[kWW] && w == at_[kNN];
         if (flat) {
             const size_t context = std::min<size_t>(static_cast<size_t>(std::bit_width(run_)), 15) << 4 |
                                    size_t{w == at_[kNNE]} << 3 | size_t{w == at_[kNEE]} << 2 |
@@ -278,7 +279,8 @@ class PixelCoder {
         const std::array<uint32_t, 5> hashes = {
             static_cast<uint32_t>(all_ >> 32), static_cast<uint32_t>(six_ >> 32) + 1,
             static_cast<uint32_t>(four_ >> 32) + 2, static_cast<uint32_t>(two_ >> 32) + 3,
-            mix_hash(static_cast<uint32_t>(spread(candidates[0]) >> 32), 4 + static_cast<uint32_t>(spread(at_[kW]) >> 40 << 8))};
+            mix_hash(static_cast<uint32_t>(spread(candidates[0]) >> 32),
+                     4 + static_cast<uint32_t>(spread(at_[kW]) >> 40 << 8))};
         std::array<uint8_t*, 5> found;
         for (const uint32_t hash : hashes) slots_.prefetch(hash);
         for (size_t i = 0; i < 5; ++i) found[i] = slots_.find(hashes[i]);
@@ -327,9 +329,7 @@ class PixelCoder {
     }
 
     static uint64_t spread(uint64_t h) noexcept { return (h ^ h >> 32) * 0xD6E8FEB86659FD93u; }
-    static size_t bucket(uint32_t hits) noexcept {
-        return hits < 3 ? hits : hits < 8 ? 3 : 4;
-    }
+    static size_t bucket(uint32_t hits) noexcept { return hits < 3 ? hits : hits < 8 ? 3 : 4; }
 
     // The pixel that would go on with the slope, channel by channel.
     Color gradient() const noexcept {
@@ -344,7 +344,6 @@ class PixelCoder {
         if (profile_.palette) return index(actual);
         static constexpr uint8_t kOrder[4][4] = {{0}, {1, 0}, {1, 0, 2}, {3, 1, 0, 2}};
         Color color = 0;
-        coded_ = 0;
         for (uint32_t k = 0; k < profile_.channels; ++k) {
             const uint32_t channel = kOrder[profile_.channels - 1][k];
             color |= Color{sample(channel_of(actual, channel), color, channel, k)} << (16 * channel);
@@ -369,8 +368,7 @@ class PixelCoder {
             mix_hash(w, 8),
             mix_hash(n, 9),
             mix_hash((w + n) >> 3 | (w - nw + 512) >> 3 << 16, 10),
-            few_ ? static_cast<uint32_t>(all_ >> 32) + 18
-                 : mix_hash((w + n + ne + nw + 2) >> 2, 11 | nee >> 4 << 16),
+            few_ ? static_cast<uint32_t>(all_ >> 32) + 18 : mix_hash((w + n + ne + nw + 2) >> 2, 11 | nee >> 4 << 16),
         };
         const uint32_t bits = profile_.bits;
         uint32_t value = 1;
@@ -393,9 +391,7 @@ class PixelCoder {
         return value - (1u << bits);
     }
 
-    int at(Place place, uint32_t channel) const noexcept {
-        return static_cast<int>(channel_of(at_[place], channel));
-    }
+    int at(Place place, uint32_t channel) const noexcept { return static_cast<int>(channel_of(at_[place], channel)); }
     static int median_edge(int w, int n, int nw) noexcept {
         return std::clamp(w + n - nw, std::min(w, n), std::max(w, n));
     }
@@ -425,8 +421,18 @@ class PixelCoder {
             const int nee = at(kNEE, channel) - (from_green ? at(kNEE, 1) : 0);
             const int nww = at(kNWW, channel) - (from_green ? at(kNWW, 1) : 0);
             const int nnw = at(kNNW, channel) - (from_green ? at(kNNW, 1) : 0);
-            terms = {w - first, n - first, nw - first, ne - first, ww - first, nn - first, nne - first, nee - first, nww - first, nnw - first,
-                     k > 0 ? surprise_[k - 1] : 0, k > 1 ? surprise_[k - 2] : 0};
+            terms = {w - first,
+                     n - first,
+                     nw - first,
+                     ne - first,
+                     ww - first,
+                     nn - first,
+                     nne - first,
+                     nee - first,
+                     nww - first,
+                     nnw - first,
+                     k > 0 ? surprise_[k - 1] : 0,
+                     k > 1 ? surprise_[k - 2] : 0};
             slope = slopes_[k].predict(terms);
             guess = std::clamp(base + first + ((slope + 8) >> 4), 0, peak);
         }
@@ -435,10 +441,13 @@ class PixelCoder {
         const uint32_t salt = k << 8;
         const uint32_t before = k == 0 ? 0 : mix_hash(static_cast<uint32_t>(color), static_cast<uint32_t>(color >> 32));
         const uint32_t energy = size_class(w - nw) + size_class(n - nw) + size_class(ne - n);
-        const int ew = error_[-4 + static_cast<ptrdiff_t>(k)], en = north_error_[k], enw = north_error_[-4 + static_cast<ptrdiff_t>(k)],
-                  ene = north_error_[4 + k];
+        const int ew = error_[-4 + static_cast<ptrdiff_t>(k)], en = north_error_[k],
+                  enw = north_error_[-4 + static_cast<ptrdiff_t>(k)], ene = north_error_[4 + k];
         const int last = k > 0 ? error_[k - 1] : 0, last2 = k > 1 ? error_[k - 2] : 0;
-        const auto q = [](int x) { return static_cast<uint32_t>(x < 0 ? 16 - static_cast<int>(size_class(x)) : 16 + static_cast<int>(size_class(x))); };
+        const auto q = [](int x) {
+            return static_cast<uint32_t>(x < 0 ? 16 - static_cast<int>(size_class(x))
+                                               : 16 + static_cast<int>(size_class(x)));
+        };
         std::array<uint32_t, kValueHistories> hashes = {
             mix_hash(static_cast<uint32_t>(two_ >> 32) ^ g * 0x9E3779B1u, 1 | salt),
             mix_hash(before ^ g * 0x9E3779B1u, 2 | salt | static_cast<uint32_t>(w0) << 16),
@@ -448,13 +457,18 @@ class PixelCoder {
             mix_hash(static_cast<uint32_t>(last + 65536), 6 | salt | (static_cast<uint32_t>(last2 + 65536) << 12)),
             mix_hash(q(ew) << 18 | q(en) << 12 | q(enw) << 6 | q(ene), 7 | salt),
             mix_hash(g, 8 | salt | q(w - nw) << 16),
-            mix_hash(q(smooth - median_edge(w, n, nw)) << 6 | q(w + ne - n - median_edge(w, n, nw)), 9 | salt | energy << 16),
+            mix_hash(q(smooth - median_edge(w, n, nw)) << 6 | q(w + ne - n - median_edge(w, n, nw)),
+                     9 | salt | energy << 16),
             mix_hash(static_cast<uint32_t>(four_ >> 32) ^ g * 0x9E3779B1u, 10 | salt),
-            mix_hash(q(n - nn) << 12 | q(w - ww) << 6 | q(last), 11 | salt | std::min(size_class(ew) + size_class(en), 15u) << 16),
+            mix_hash(q(n - nn) << 12 | q(w - ww) << 6 | q(last),
+                     11 | salt | std::min(size_class(ew) + size_class(en), 15u) << 16),
         };
         if (!profile_.repeats) {
             const int d = base - guess;
-            const auto r = [](int x) { return static_cast<uint32_t>(x < 0 ? 8 - static_cast<int>((size_class(x) + 1) / 2) : 8 + static_cast<int>((size_class(x) + 1) / 2)); };
+            const auto r = [](int x) {
+                return static_cast<uint32_t>(x < 0 ? 8 - static_cast<int>((size_class(x) + 1) / 2)
+                                                   : 8 + static_cast<int>((size_class(x) + 1) / 2));
+            };
             hashes[0] = mix_hash(q(w + d) << 18 | q(n + d) << 12 | r(nw + d) << 6 | r(ne + d), 1 | salt);
             hashes[1] = mix_hash(q(last) << 12 | q(last2) << 6 | energy / 2, 2 | salt);
             hashes[2] = mix_hash(g >> (profile_.bits > 6 ? profile_.bits - 6 : 0), 3 | salt | q(ew) << 16);
@@ -497,7 +511,7 @@ class PixelCoder {
                     }
                     const uint32_t level = (depth - 1) % 4;
                     const uint32_t below = (1u << level) - 1;
-                    value = value << 1 | decide(below + (value & below), wanted, 16 + std::min(length, 7u) );
+                    value = value << 1 | decide(below + (value & below), wanted, 16 + std::min(length, 7u));
                     continue;
                 }
                 value = value << 1 | decide(node, wanted);
@@ -539,7 +553,6 @@ class PixelCoder {
     const int16_t* north_error_ = nullptr;
     uint32_t run_ = 0;
     uint64_t two_ = 0, four_ = 0, six_ = 0, all_ = 0, wide_ = 0;
-    Color coded_ = 0;
 
     SlotTable slots_;
     Recall long_, middle_, short_;

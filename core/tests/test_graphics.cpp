@@ -1,8 +1,7 @@
-#include "narrows/graphics.hpp"
-
 #include <vector>
 
 #include "check.hpp"
+#include "narrows/graphics.hpp"
 
 using namespace narrows;
 
@@ -65,6 +64,11 @@ int main() {
     std::vector<uint8_t> pixels(flat.width * flat.height * flat.channels, 200), payload;
     CHECK(graphics_encode(std::span<const uint8_t>(pixels), flat, payload) == Status::ok && payload.size() < 64);
     CHECK(graphics_score(std::span<const uint8_t>(pixels), flat) == 1024);
+    // Every bit of a color set, the first time it is seen.
+    const GraphicsShape white{3, 2, 4, 16};
+    std::vector<uint16_t> wide(24, 65535), again(24);
+    CHECK(graphics_encode(std::span<const uint16_t>(wide), white, payload) == Status::ok);
+    CHECK(graphics_decode(payload, white, std::span(again)) == Status::ok && again == wide);
     // Arguments that do not fit together.
     CHECK(graphics_encode(std::span<const uint8_t>(pixels), {1024, 1024, 4, 8}, payload) == Status::bad_argument);
     CHECK(graphics_encode(std::span<const uint8_t>(pixels), {1024, 1024, 3, 9}, payload) == Status::bad_argument);

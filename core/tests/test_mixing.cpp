@@ -1,9 +1,8 @@
-#include "narrows/mixing.hpp"
-
 #include <vector>
 
 #include "check.hpp"
 #include "narrows/bytes.hpp"
+#include "narrows/mixing.hpp"
 
 using namespace narrows;
 
@@ -40,11 +39,21 @@ std::vector<uint8_t> sample(Random& random, unsigned kind, size_t size) {
     std::vector<uint8_t> block(size);
     for (size_t i = 0; i < size; ++i) {
         switch (kind) {
-            case 0: block[i] = static_cast<uint8_t>(random.below(256)); break;
-            case 1: block[i] = 0; break;
-            case 2: block[i] = static_cast<uint8_t>('a' + random.below(3)); break;
-            case 3: block[i] = static_cast<uint8_t>(i > 50 && random.below(50) ? block[i - 50] : random.below(256)); break;
-            default: block[i] = static_cast<uint8_t>(i * i >> 3); break;
+            case 0:
+                block[i] = static_cast<uint8_t>(random.below(256));
+                break;
+            case 1:
+                block[i] = 0;
+                break;
+            case 2:
+                block[i] = static_cast<uint8_t>('a' + random.below(3));
+                break;
+            case 3:
+                block[i] = static_cast<uint8_t>(i > 50 && random.below(50) ? block[i - 50] : random.below(256));
+                break;
+            default:
+                block[i] = static_cast<uint8_t>(i * i >> 3);
+                break;
         }
     }
     return block;
@@ -82,7 +91,8 @@ void vector_and_scalar_mixers_agree() {
     for (auto& w : weights) w.fill(3000);
     for (int round = 0; round < 20000; ++round) {
         Mixer<16>::Inputs inputs;
-        for (int16_t& x : inputs) x = static_cast<int16_t>(static_cast<int>(random.below(2 * kStretchMax + 1)) - kStretchMax);
+        for (int16_t& x : inputs)
+            x = static_cast<int16_t>(static_cast<int>(random.below(2 * kStretchMax + 1)) - kStretchMax);
         const size_t context = random.below(4);
         int32_t sum = 0;
         for (size_t i = 0; i < 16; ++i) sum += inputs[i] * weights[context][i];

@@ -125,7 +125,8 @@ class SlotTable {
 
 // Multiplicative hash of a context; the upper bits are the good ones.
 inline uint32_t mix_hash(uint32_t a, uint32_t b) noexcept {
-    const uint64_t h = (uint64_t{a} + 0x9E3779B9u) * 0x9E3779B97F4A7C15u ^ (uint64_t{b} + 0x7F4A7C15u) * 0xD1B54A32D192ED03u;
+    const uint64_t h =
+        (uint64_t{a} + 0x9E3779B9u) * 0x9E3779B97F4A7C15u ^ (uint64_t{b} + 0x7F4A7C15u) * 0xD1B54A32D192ED03u;
     return static_cast<uint32_t>((h ^ (h >> 29)) * 0xBF58476D1CE4E5B9u >> 32);
 }
 
