@@ -101,10 +101,12 @@ void bind_wave(nb::module_& m) {
                 std::vector<WaveChunk> chunks;
                 WaveSamples samples;
                 if (every == 0) throw nb::value_error("every is at least 1");
+                Status status;
                 {
                     nb::gil_scoped_release release;
-                    raise_unless_ok(self.encoder->encode(options, params, chunks, &samples, seed, every), "step out of range");
+                    status = self.encoder->encode(options, params, chunks, &samples, seed, every);
                 }
+                raise_unless_ok(status, "step out of range");
                 const size_t n = samples.net.size();
                 return nb::make_tuple(to_array(std::move(samples.inputs), {n, 44}), to_array(std::move(samples.net), {n}),
                                       to_array(std::move(samples.level), {n}), to_array(std::move(samples.residual), {n}),

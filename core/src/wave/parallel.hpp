@@ -2,12 +2,17 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
+#include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 namespace narrows::wave {
 
 // Runs `job(i)` for i in [0, n) on up to `threads` threads; which thread runs what has no effect on results.
+// What a job throws (std::bad_alloc) is thrown here once all threads have ended; where the system has no more
+// threads, fewer do the work.
 template <class Job>
 void parallel(int n, int threads, Job&& job) {
     threads = std::clamp(threads, 1, std::max(n, 1));
@@ -16,13 +21,26 @@ void parallel(int n, int threads, Job&& job) {
         return;
     }
     std::atomic<int> next{0};
+    std::exception_ptr failure;
+    std::mutex failing;
     const auto run = [&] {
-        for (int i; (i = next.fetch_add(1)) < n;) job(i);
+        try {
+            for (int i; (i = next.fetch_add(1)) < n;) job(i);
+        } catch (...) {
+            next = n;
+            const std::lock_guard lock(failing);
+            failure = std::current_exception();
+        }
     };
     std::vector<std::thread> pool;
-    for (int t = 1; t < threads; ++t) pool.emplace_back(run);
+    pool.reserve(static_cast<size_t>(threads) - 1);
+    try {
+        while (pool.size() + 1 < static_cast<size_t>(threads)) pool.emplace_back(run);
+    } catch (const std::system_error&) {
+    }
     run();
     for (std::thread& t : pool) t.join();
+    if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace narrows::wave
