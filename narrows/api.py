@@ -32,7 +32,7 @@ from narrows.contracts import (
 )
 from narrows.errors import CorruptStream, OptionError, SignalError
 from narrows.limits import Limits
-from narrows.signals import Array, Audio, Blob, Image, Signal, equal
+from narrows.signals import Audio, Blob, Image, Signal, equal
 from narrows.stream import (
     CHECK_DIFFERS,
     Data,
@@ -40,11 +40,13 @@ from narrows.stream import (
     PathLike,
     Stream,
     check_digest,
+    check_threads,
     codec_of,
     decode_reader,
     info,
     make_want,
     open,
+    tensor_of,
 )
 
 __all__ = [
@@ -174,14 +176,14 @@ def decode(
     >>> narrows.decode(narrows.encode(b"hello")).data
     b'hello'
     """
-    if isinstance(data, (str, os.PathLike)):
+    if not isinstance(data, (bytes, bytearray, memoryview)) and not hasattr(data, "read"):
         raise SignalError("decode takes bytes or a binary file; for a path use decode_file or open")
     if out not in ("numpy", "torch"):
         raise OptionError(f"out must be numpy or torch, not {out!r}")
     reader = container.Reader(data, limits, partial=partial)
     want = make_want(reader.header, scale, start, stop, region)
     signal = decode_reader(reader, want, threads=threads, limits=limits)
-    return signal if out == "numpy" else _tensor(signal, device)
+    return signal if out == "numpy" else tensor_of(signal, device)
 
 
 def encode_file(
@@ -406,6 +408,7 @@ def _preset(signal: Signal, name: CodecName, options: Mapping[str, Any]) -> Pres
 def _encode(
     file: Any, signal: Signal, preset: Preset, *, threads: int, check: bool, strip: bool, indexed: bool
 ) -> Header:
+    check_threads(threads)
     header, chunks = preset.codec.encode(signal, preset.options, threads=threads)
     digest: bytes | None = None
     if header.lossless and (check or output_bytes(header) > CHECK_FROM_BYTES):
@@ -458,16 +461,6 @@ def _difference(a: Signal, b: Signal) -> float | None:
     if x is None or y is None or x.shape != y.shape or x.dtype != y.dtype:
         return None
     return float(np.abs(x.astype(np.float64) - y).max(initial=0))
-
-
-def _tensor(signal: Signal, device: str) -> Any:
-    import torch
-
-    for name in ("pixels", "samples", "ids", "values"):
-        values: Array | None = getattr(signal, name, None)
-        if values is not None:
-            return torch.from_numpy(np.ascontiguousarray(values)).to(device)
-    raise OptionError(f"a {type(signal).__name__} has no tensor form")
 
 
 class _Counted:

@@ -8,6 +8,7 @@ frozen dataclasses satisfy them. Long because these promises are read together.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -225,7 +226,7 @@ class Want:
     def __post_init__(self) -> None:
         try:
             scale = Fraction(self.scale)
-        except (TypeError, ValueError, OverflowError):
+        except (TypeError, ValueError, ArithmeticError):
             raise OptionError(f"scale must be 1/2**k, not {self.scale!r}") from None
         if scale.numerator != 1 or scale.denominator & (scale.denominator - 1):
             raise OptionError(f"scale must be 1, 1/2, 1/4, 1/8 ..., not {self.scale}")
@@ -234,9 +235,13 @@ class Want:
         if self.region is not None:
             if self.start is not None or self.stop is not None:
                 raise OptionError("region and start or stop say the same thing twice: give one")
-            x, y, width, height = self.region
+            try:
+                x, y, width, height = region = tuple(map(operator.index, self.region))
+            except (TypeError, ValueError):
+                raise OptionError(f"region must be four integers, not {self.region!r}") from None
             if min(x, y) < 0 or min(width, height) < 1:
                 raise OptionError(f"region must be x, y >= 0 and width, height >= 1, not {self.region}")
+            object.__setattr__(self, "region", region)
         object.__setattr__(self, "scale", scale)
 
     @property

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, cast
+
+import numpy as np
 
 from narrows import container, registry
 from narrows._core import crc32c
@@ -24,9 +27,9 @@ from narrows.contracts import (
     Want,
     dims_of,
 )
-from narrows.errors import CorruptStream, OptionError, UnsupportedStream
+from narrows.errors import CorruptStream, MissingExtra, OptionError, SignalError, UnsupportedStream
 from narrows.limits import Limits
-from narrows.signals import Signal, canonical_bytes
+from narrows.signals import Array, Signal, canonical_bytes
 
 Data: TypeAlias = bytes | bytearray | memoryview | BinaryIO
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -49,6 +52,8 @@ def open(source: PathLike | Data, *, limits: Limits = Limits(), partial: bool = 
         except BaseException:
             file.close()
             raise
+    if not isinstance(source, (bytes, bytearray, memoryview)) and not hasattr(source, "read"):
+        raise SignalError(f"a stream is bytes, a path or a binary file, not a {type(source).__name__}")
     return Stream(container.Reader(source, limits, partial=partial))
 
 
@@ -127,6 +132,7 @@ class Stream:
 
     def blocks(self, *, threads: int = 1) -> Iterator[Any]:
         """The signal in the blocks it was coded in, one in memory at a time; whole if its codec cannot."""
+        check_threads(threads)
         found = codec_of(self.header)
         if "seekable" not in found.traits or self.header.media in (Media.TOKENS, Media.VIDEO):
             yield decode_reader(self.reader, Want(), threads=threads, limits=self.reader.limits)
@@ -212,12 +218,13 @@ def make_want(
 ) -> Want:
     """A Want in the medium's units from what callers say: seconds of audio, else units. OptionError."""
     rate = header.sample_rate_hz if header.media == Media.AUDIO else 1
+    unit = "second" if header.media == Media.AUDIO else UNITS[header.media]
 
     def units(value: float | None) -> int | None:
-        if value is None or (rate == 1 and value == int(value)):
-            return None if value is None else int(value)
-        if rate == 1:
-            raise OptionError(f"start and stop count {UNITS[header.media]}s, not {value}")
+        if value is None:
+            return None
+        if not math.isfinite(value) or (header.media != Media.AUDIO and value != int(value)):
+            raise OptionError(f"start and stop count {unit}s, not {value}")
         return round(value * rate)
 
     want = Want(cast(Any, scale), units(start), units(stop), region)
@@ -228,6 +235,7 @@ def make_want(
 
 def decode_reader(reader: container.Reader, want: Want, *, threads: int, limits: Limits) -> Any:
     """The wanted part of a stream as a signal, with every check that can be made on the way."""
+    check_threads(threads)
     header = reader.header
     found = codec_of(header)
     container.check_limits(header, limits, want.shift if "progressive" in found.traits else 0)
@@ -250,6 +258,25 @@ def decode_reader(reader: container.Reader, want: Want, *, threads: int, limits:
             )
     meta = {name: value for name, value in reader.metadata.items() if name != "note"}
     return replace(signal, meta=meta) if meta else signal
+
+
+def check_threads(threads: object) -> None:
+    """OptionError unless `threads` is a whole number of at least 1."""
+    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+        raise OptionError(f"threads must be a whole number of at least 1, not {threads!r}")
+
+
+def tensor_of(signal: Signal, device: str) -> Any:
+    """A signal's values as a torch tensor on `device`. MissingExtra, OptionError."""
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtra('out="torch"', "neural") from error
+    for name in ("pixels", "samples", "ids", "values"):
+        values: Array | None = getattr(signal, name, None)
+        if values is not None:
+            return torch.from_numpy(np.ascontiguousarray(values)).to(device)
+    raise OptionError(f"a {type(signal).__name__} has no tensor form")
 
 
 def check_digest(signal: Signal) -> bytes:

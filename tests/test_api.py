@@ -185,6 +185,14 @@ def test_a_preset_has_its_options_and_takes_no_more() -> None:
         {"start": -1},
         {"start": 3, "stop": 2},
         {"start": 0.5},
+        {"start": float("nan")},
+        {"stop": float("inf")},
+        {"scale": "1/0"},
+        {"region": (0, 0, 1)},
+        {"region": (0.0, 0.0, 1.5, 1.0)},
+        {"region": "0,0,1,1"},
+        {"threads": 0},
+        {"threads": 2.0},
         {"region": (0, 0, 0, 1)},
         {"region": (0, 0, 1, 1), "start": 1},
         {"region": (90, 0, 1, 1)},
@@ -196,6 +204,19 @@ def test_parts_that_make_no_sense_are_refused(part: dict[str, Any]) -> None:
     stream = narrows.encode(np.zeros((20, 30, 3), np.uint8), "wave")
     with pytest.raises(narrows.OptionError):
         narrows.decode(stream, **part)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2", True])
+def test_threads_are_a_whole_number(threads: Any) -> None:
+    with pytest.raises(narrows.OptionError, match="threads"):
+        narrows.encode(TEXT, threads=threads)
+
+
+@pytest.mark.parametrize("value", [None, 5, ["a"], np.zeros(30, np.uint8)])
+def test_what_is_no_stream_is_refused(value: Any) -> None:
+    for take in (narrows.decode, narrows.open, narrows.info):
+        with pytest.raises(narrows.SignalError):
+            take(value)
 
 
 def test_scale_and_region_are_for_pictures() -> None:

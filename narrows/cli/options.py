@@ -90,7 +90,10 @@ def _size_of(name: str) -> Any:
 
 def scale(text: str) -> Fraction:
     """Read 1/8, 0.125 or 1."""
-    return Fraction(text)
+    try:
+        return Fraction(text)
+    except ZeroDivisionError:
+        raise ValueError(text) from None
 
 
 def region(text: str) -> tuple[int, int, int, int]:

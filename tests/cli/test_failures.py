@@ -121,6 +121,7 @@ def test_partial_gives_what_is_whole_and_exit_1(tmp_path):
         ("encode a --nonsense", "unrecognized arguments: --nonsense"),
         ("frobnicate", "invalid choice: 'frobnicate'"),
         ("decode a --scale x", "argument --scale: invalid"),
+        ("decode a --scale 1/0", "argument --scale: invalid"),
         ("encode a --max-pixels 5Q", "argument --max-pixels: invalid"),
         ("encode a -q 50", "bytes has no option quality"),
         ("encode a --codec nothing", "there is no codec named 'nothing'"),
