@@ -28,8 +28,8 @@ class ByteModel {
           slots_(table_bits(size)),
           order1_(65536),
           positions_(size_t{1} << (table_bits(size) - 6)),
-          by_partial_(3 * 256, 5000),
-          by_byte_(8 * 256, 5000),
+          by_partial_(3 * 256, 3500),
+          by_byte_(8 * 256, 3500),
           refine_(3 * 256) {
         for (AdaptiveProbability& p : match_map_) p = AdaptiveProbability(60000);
         begin_byte();
@@ -82,9 +82,11 @@ class ByteModel {
     }
 
     void learn(uint32_t bit) noexcept {
-        by_partial_.update(inputs_, bit, 6);
-        by_byte_.update(inputs_, bit, 6);
-        refine_.update(bit, 6);
+        // Small blocks cannot wait for the weights.
+        const bool early = at_ < 8192;
+        by_partial_.update(inputs_, bit, early ? 15 : 6);
+        by_byte_.update(inputs_, bit, early ? 15 : 6);
+        refine_.update(bit, early ? 5 : 6);
         for (size_t i = 0; i < kContexts; ++i) {
             guesses_[i]->update(bit, 255);
             uint8_t& state = *states_[i];
