@@ -52,6 +52,12 @@ def _symbols(values: Any) -> Ints:
     return _integers(values, np.int32, "symbols")
 
 
+def _int32(values: Any) -> Ints:
+    if type(values) is np.ndarray and values.dtype == _INT32 and values.flags.c_contiguous:
+        return values
+    return _integers(values, np.int32, "symbols")
+
+
 def _index(values: Any) -> Ints:
     if type(values) is np.ndarray and values.dtype in _INDEX_DTYPES and values.flags.c_contiguous:
         return values
@@ -154,8 +160,7 @@ def encode(
     18
     """
     if isinstance(tables, Adaptive):
-        narrow = _integers(symbols, np.int32, "symbols")
-        return bytes(_core.adaptive_encode(narrow, _index(index), tables._held, check, hash_index))
+        return bytes(_core.adaptive_encode(_int32(symbols), _index(index), tables._held, check, hash_index))
     if threads < 1 or not 1 <= chunk_bytes < 2**31:
         raise ValueError("threads and chunk_bytes are positive")
     payload: bytes = _core.rans_encode(
@@ -239,7 +244,7 @@ class RangeEncoder:
         Raises ValueError, and codes nothing, if lengths differ, an index names no table, or a symbol lies
         outside a closed table.
         """
-        self._held.put(_integers(symbols, np.int32, "symbols"), _index(index), tables._held)
+        self._held.put(_int32(symbols), _index(index), tables._held)
 
     def put_bits(self, values: npt.ArrayLike, counts: npt.ArrayLike) -> None:
         """Code unsigned `values` as they are, each in as many bits (0 to 32) as `counts` says."""
