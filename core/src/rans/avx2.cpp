@@ -199,14 +199,19 @@ uint32_t encode_vectors(EncodeJob<Symbol, Index>& job, Kernels::Encode<Symbol, I
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
 }
 
+// Shift counts of a set of tables.
+struct Widths {
+    __m256i slot_mask;
+    __m128i bits, bucket, log2_buckets;
+};
+
 template <bool kShifts, typename Symbol, typename Index>
 [[gnu::always_inline]] inline __m256i decode_step(const TableView& view, __m256i x, const Index* index,
-                                                  Symbol* symbols, __m128i bits, __m128i bucket_bits,
-                                                  uint32_t& candidates) {
-    const __m256i slot = _mm256_and_si256(x, _mm256_set1_epi32((1 << view.bits) - 1));
+                                                  Symbol* symbols, const Widths& widths, uint32_t& candidates) {
+    const __m256i slot = _mm256_and_si256(x, widths.slot_mask);
     const __m256i t = load_index(index);
-    const __m256i where = _mm256_add_epi32(_mm256_sll_epi32(t, _mm_cvtsi32_si128(static_cast<int>(view.log2_buckets))),
-                                           _mm256_srl_epi32(slot, bucket_bits));
+    const __m256i where = _mm256_add_epi32(_mm256_sll_epi32(t, widths.log2_buckets),
+                                           _mm256_srl_epi32(slot, widths.bucket));
     alignas(32) uint32_t at[8];
     store_positions(at, where);
     const auto [low, high] = look_up(view.buckets, at);
@@ -245,7 +250,7 @@ template <bool kShifts, typename Symbol, typename Index>
         f = load(fs);
         value = load(values);
     }
-    const __m256i quotient = _mm256_srl_epi32(x, bits);
+    const __m256i quotient = _mm256_srl_epi32(x, widths.bits);
     if constexpr (kShifts) {
         const __m256i j = _mm256_srlv_epi32(d, shift);
         store_symbols(symbols, _mm256_add_epi32(value, _mm256_sub_epi32(d, _mm256_sllv_epi32(j, shift))));
@@ -271,8 +276,9 @@ template <uint32_t kVectors, bool kShifts, typename Symbol, typename Index>
 uint32_t decode_vectors(DecodeJob<Symbol, Index>& job, Kernels::Decode<Symbol, Index> portable) {
     constexpr uint32_t kLanes = 8 * kVectors;
     const TableView view = *job.view;
-    const __m128i bits = _mm_cvtsi32_si128(static_cast<int>(view.bits));
-    const __m128i bucket_bits = _mm_cvtsi32_si128(static_cast<int>(view.bits - view.log2_buckets));
+    const Widths widths{_mm256_set1_epi32((1 << view.bits) - 1), _mm_cvtsi32_si128(static_cast<int>(view.bits)),
+                        _mm_cvtsi32_si128(static_cast<int>(view.bits - view.log2_buckets)),
+                        _mm_cvtsi32_si128(static_cast<int>(view.log2_buckets))};
     __m256i x[kVectors];
     for (uint32_t v = 0; v < kVectors; ++v)
         x[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(job.states + 8 * v));
@@ -283,8 +289,8 @@ uint32_t decode_vectors(DecodeJob<Symbol, Index>& job, Kernels::Decode<Symbol, I
 #pragma GCC unroll 4
         for (uint32_t v = 0; v < kVectors; ++v) {
             uint32_t some;
-            x[v] = decode_step<kShifts>(view, x[v], job.index + base + 8 * v, job.symbols + base + 8 * v, bits,
-                                        bucket_bits, some);
+            x[v] = decode_step<kShifts>(view, x[v], job.index + base + 8 * v, job.symbols + base + 8 * v,
+                                        widths, some);
             candidates |= some << (8 * v);
         }
         // A group takes at most kLanes words, and as many lie before the first.

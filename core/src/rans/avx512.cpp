@@ -160,14 +160,19 @@ uint32_t encode_vectors(EncodeJob<Symbol, Index>& job, Kernels::Encode<Symbol, I
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(v));
 }
 
+// Shift counts of a set of tables.
+struct Widths {
+    __m512i slot_mask;
+    __m128i bits, bucket, log2_buckets;
+};
+
 template <bool kShifts, typename Symbol, typename Index>
 [[gnu::always_inline]] inline __m512i decode_step(const TableView& view, __m512i x, const Index* index,
-                                                  Symbol* symbols, __m128i bits, __m128i bucket_bits,
-                                                  uint32_t& candidates) {
-    const __m512i slot = _mm512_and_si512(x, _mm512_set1_epi32((1 << view.bits) - 1));
+                                                  Symbol* symbols, const Widths& widths, uint32_t& candidates) {
+    const __m512i slot = _mm512_and_si512(x, widths.slot_mask);
     const __m512i t = load_index(index);
-    const __m512i where = _mm512_add_epi32(_mm512_sll_epi32(t, _mm_cvtsi32_si128(static_cast<int>(view.log2_buckets))),
-                                           _mm512_srl_epi32(slot, bucket_bits));
+    const __m512i where = _mm512_add_epi32(_mm512_sll_epi32(t, widths.log2_buckets),
+                                           _mm512_srl_epi32(slot, widths.bucket));
     alignas(64) uint32_t at[16];
     store_positions(at, where);
     const auto [low, high] = look_up(view.buckets, at);
@@ -206,7 +211,7 @@ template <bool kShifts, typename Symbol, typename Index>
         f = _mm512_load_si512(fs);
         value = _mm512_load_si512(values);
     }
-    const __m512i quotient = _mm512_srl_epi32(x, bits);
+    const __m512i quotient = _mm512_srl_epi32(x, widths.bits);
     if constexpr (kShifts) {
         const __m512i j = _mm512_srlv_epi32(d, shift);
         store_symbols(symbols, _mm512_add_epi32(value, _mm512_sub_epi32(d, _mm512_sllv_epi32(j, shift))));
@@ -228,8 +233,9 @@ template <uint32_t kVectors, bool kShifts, typename Symbol, typename Index>
 uint32_t decode_vectors(DecodeJob<Symbol, Index>& job, Kernels::Decode<Symbol, Index> portable) {
     constexpr uint32_t kLanes = 16 * kVectors;
     const TableView view = *job.view;
-    const __m128i bits = _mm_cvtsi32_si128(static_cast<int>(view.bits));
-    const __m128i bucket_bits = _mm_cvtsi32_si128(static_cast<int>(view.bits - view.log2_buckets));
+    const Widths widths{_mm512_set1_epi32((1 << view.bits) - 1), _mm_cvtsi32_si128(static_cast<int>(view.bits)),
+                        _mm_cvtsi32_si128(static_cast<int>(view.bits - view.log2_buckets)),
+                        _mm_cvtsi32_si128(static_cast<int>(view.log2_buckets))};
     __m512i x[kVectors];
     for (uint32_t v = 0; v < kVectors; ++v) x[v] = _mm512_loadu_si512(job.states + 16 * v);
     const uint16_t* words = job.words + job.num_words;
@@ -239,8 +245,8 @@ uint32_t decode_vectors(DecodeJob<Symbol, Index>& job, Kernels::Decode<Symbol, I
 #pragma GCC unroll 4
         for (uint32_t v = 0; v < kVectors; ++v) {
             uint32_t some;
-            x[v] = decode_step<kShifts>(view, x[v], job.index + base + 16 * v, job.symbols + base + 16 * v, bits,
-                                        bucket_bits, some);
+            x[v] = decode_step<kShifts>(view, x[v], job.index + base + 16 * v, job.symbols + base + 16 * v,
+                                        widths, some);
             candidates |= some << (16 * v);
         }
         // A group takes at most kLanes words, and as many lie before the first.
