@@ -1,0 +1,56 @@
+"""`wave` decodes as docs/format.md says: to what a decoder written from it gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from twins.wave import Decoder
+
+import narrows
+from narrows import container, files, models
+
+
+def _photograph(samples, height: int, width: int) -> np.ndarray:
+    """A part of a photograph with grain, so that no pixel repeats and the graphics mode is not tried."""
+    pixels = files.read(samples / "exif6_icc_rocket.jpg").pixels
+    part = pixels[np.resize(np.arange(150, 250), height), 100 : 100 + width].astype(int)
+    grain = np.random.default_rng(0).integers(-9, 10, part.shape)
+    return np.clip(part + grain, 0, 255).astype(np.uint8)
+
+
+def _as_specified(stream: bytes) -> np.ndarray:
+    reader = container.Reader(stream)
+    decoder = Decoder(reader.header, models.load("wave", reader.header.model))
+    for chunk in reader.source():
+        decoder.add(chunk)
+    return decoder.pixels()
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "options"),
+    [
+        (29, 37, {"quality": 50}),
+        (29, 37, {"lossless": True}),
+        (5, 61, {"quality": 90}),
+        (57, 65, {"lossless": True}),
+        (70, 66, {"quality": 60, "tune": "ms-ssim"}),
+        (1027, 3, {"quality": 80}),
+        (1029, 2, {"lossless": True}),
+    ],
+)
+def test_colors_decode_as_specified(samples, height: int, width: int, options: dict[str, Any]) -> None:
+    stream = narrows.encode(_photograph(samples, height, width), "wave", **options)
+    assert narrows.info(stream).params_bytes > 1, "the graphics mode was chosen"
+    np.testing.assert_array_equal(narrows.decode(stream).pixels, _as_specified(stream))
+
+
+@pytest.mark.parametrize("bit_depth", [7, 12, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_depth_decodes_as_specified(samples, bit_depth: int, channels: int) -> None:
+    pixels = _photograph(samples, 24, 21)[:, :, :channels].astype(np.uint16) * 257 >> 16 - bit_depth
+    image = narrows.Image(pixels if bit_depth > 8 else pixels.astype(np.uint8), bit_depth=bit_depth)
+    stream = narrows.encode(image, "wave", quality=85)
+    assert narrows.info(stream).params_bytes > 1, "the graphics mode was chosen"
+    np.testing.assert_array_equal(narrows.decode(stream).pixels, _as_specified(stream))
