@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 
+#include "narrows/lifting.hpp"
 #include "narrows/wave.hpp"
 
 using namespace narrows;
@@ -58,7 +59,37 @@ nb::ndarray<nb::numpy, T> to_array(std::vector<T>&& v, std::vector<size_t> shape
 
 }  // namespace
 
+namespace {
+
+using Plane = nb::ndarray<int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+// Band arrays beside a plane, checked against its size.
+Bands bands_of(const Plane& rows, const Plane& ll, const Plane& hl, const Plane& lh, const Plane& hh) {
+    const size_t h = rows.shape(0), w = rows.shape(1);
+    const auto is = [](const Plane& p, size_t height, size_t width) { return p.shape(0) == height && p.shape(1) == width; };
+    if (!is(ll, (h + 1) / 2, (w + 1) / 2) || !is(hl, (h + 1) / 2, w / 2) || !is(lh, h / 2, (w + 1) / 2) || !is(hh, h / 2, w / 2))
+        throw nb::value_error("bands are not the halves of the plane");
+    return {ll.data(), hl.data(), lh.data(), hh.data(), ll.shape(1), hl.shape(1), lh.shape(1), hh.shape(1)};
+}
+
+}  // namespace
+
 void bind_wave(nb::module_& m) {
+    m.def(
+        "lifting_analyze",
+        [](bool reversible, Plane rows, Plane ll, Plane hl, Plane lh, Plane hh) {
+            const Bands bands = bands_of(rows, ll, hl, lh, hh);
+            analyze(reversible ? Wavelet::cdf53 : Wavelet::cdf97, rows.data(), rows.shape(1), rows.shape(0), rows.shape(1), bands);
+        },
+        "Split int32 `rows` (destroyed) into the four bands given.");
+    m.def(
+        "lifting_synthesize",
+        [](bool reversible, Plane ll, Plane hl, Plane lh, Plane hh, Plane rows) {
+            const Bands bands = bands_of(rows, ll, hl, lh, hh);
+            synthesize(reversible ? Wavelet::cdf53 : Wavelet::cdf97, bands, rows.data(), rows.shape(1), rows.shape(0), rows.shape(1));
+        },
+        "Join four int32 bands into `rows`.");
+
     nb::class_<ModelHandle>(m, "WaveModel")
         .def("__init__", [](ModelHandle* self, const nb::dict& lossy, const nb::dict& lossless) {
             new (self) ModelHandle();

@@ -1,0 +1,1 @@
+"""Fixed changes of coordinates, without learning."""
