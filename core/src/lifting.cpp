@@ -12,7 +12,7 @@ constexpr int32_t kSteps97[4] = {-6497, -217, 3616, 1817};
 inline int32_t add(int32_t a, int32_t b) { return static_cast<int32_t>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b)); }
 inline int32_t sub(int32_t a, int32_t b) { return static_cast<int32_t>(static_cast<uint32_t>(a) - static_cast<uint32_t>(b)); }
 
-// What a sample of one parity gains from its two neighbours. Steps 0 to 3 are the 9/7's, 4 and 5 the 5/3's.
+// What a sample of one parity gains from its two neighbors. Steps 0 to 3 are the 9/7's, 4 and 5 the 5/3's.
 template <int step>
 inline int32_t gain(int32_t a, int32_t b) {
     const int32_t sum = add(a, b);
@@ -50,7 +50,7 @@ void lift_halves(int32_t* even, int32_t* odd, size_t n) {
     }
 }
 
-// One step on row `i` of `rows`; neighbours mirror at the edges.
+// One step on row `i` of `rows`; neighbors mirror at the edges.
 template <int step, bool forward>
 void lift_rows(int32_t* rows, ptrdiff_t i, size_t width, size_t height, size_t stride) {
     const ptrdiff_t h = static_cast<ptrdiff_t>(height);

@@ -1,4 +1,4 @@
-"""PNG with 16-bit colour: grey + alpha, RGB and RGBA, which Pillow cuts to 8 bits without a word.
+"""PNG with 16-bit color: grey + alpha, RGB and RGBA, which Pillow cuts to 8 bits without a word.
 
 Own reader and writer after the PNG Specification, Third Edition (W3C 2025). Row filters run in the core,
 DEFLATE in zlib; rows stream, so that memory stays near the size of the picture.

@@ -1,5 +1,5 @@
 // `wave`: an image codec of a lifting wavelet, an integer context network and adaptive tables. docs/format.md,
-// "wave". Alpha and screen graphics are coded apart (graphics.hpp); here a picture has one or three colours.
+// "wave". Alpha and screen graphics are coded apart (graphics.hpp); here a picture has one or three colors.
 //
 // Layer 0 holds the coarsest bands down to scale 1/8, layers 1 to 3 add one level each in strips of 1,024 picture
 // rows. A chunk is one range-coder stream with its own adaptive tables; it needs the coarser layers only.

@@ -1,4 +1,4 @@
-// Where the symbols of one subband lie, and the neighbourhood that a row of it is coded in.
+// Where the symbols of one subband lie, and the neighborhood that a row of it is coded in.
 #pragma once
 
 #include <algorithm>
@@ -34,7 +34,7 @@ struct Band {
 };
 
 // What one band's chunk is coded in. Bands of the same level are seen only within rows [begin, end): a chunk
-// does not depend on its neighbours. Coarser levels are whole.
+// does not depend on its neighbors. Coarser levels are whole.
 struct Surroundings {
     Band* self = nullptr;
     const Band* sibling[2] = {nullptr, nullptr};

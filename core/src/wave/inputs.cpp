@@ -24,7 +24,7 @@ void Inputs::build(const Surroundings& s, int y, const uint8_t* step_feature) {
     *in++ = nn - 1;
     *in++ = nn + 1;
 
-    // A coefficient's parent covers it and three others; the near neighbours of the parent lie on its own side.
+    // A coefficient's parent covers it and three others; the near neighbors of the parent lie on its own side.
     if (s.parent) {
         const Band& p = *s.parent;
         const int last = p.first + p.height;

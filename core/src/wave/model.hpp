@@ -31,7 +31,7 @@ inline constexpr int kMaxLevels = 6;
 inline constexpr int kShift1 = 16, kShift2 = 15, kShift3 = 18;
 
 struct alignas(64) Net {
-    int8_t w1[kGroups + 1][kHidden1][4];  // the last group reads the row's own left neighbours
+    int8_t w1[kGroups + 1][kHidden1][4];  // the last group reads the row's own left neighbors
     int8_t w2[kHidden1 / 4][kHidden2][4];
     int8_t w3[2][kHidden2];
     int32_t b1[kMaxLevels][kHidden1];
@@ -57,7 +57,7 @@ struct Kernels {
     // acc [count][32] = bias + the static inputs, `groups` [kGroups][stride] holding four inputs a word.
     void (*first_layer)(const uint32_t* groups, size_t stride, size_t count, const Net& net, const int32_t* bias,
                         int32_t* acc);
-    // The table's number from one row of acc and the four left neighbours.
+    // The table's number from one row of acc and the four left neighbors.
     int (*table)(const int32_t* acc, uint32_t left, const Net& net);
 };
 [[nodiscard]] const Kernels& kernels(Isa isa) noexcept;
