@@ -5,6 +5,7 @@
 #include <limits>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 
@@ -64,8 +65,13 @@ Status for_each(size_t n, unsigned threads, std::string& what, Work work) {
         }
     };
     std::vector<std::thread> pool;
-    if (threads > 1)
-        for (size_t i = 1; i < std::min<size_t>({threads, n, 256}); ++i) pool.emplace_back(run);
+    const size_t wanted = std::min<size_t>({threads, n, 256});
+    pool.reserve(wanted);
+    try {
+        while (pool.size() + 1 < wanted) pool.emplace_back(run);
+    } catch (const std::system_error&) {
+        // The system has no more threads: those that there are do the work.
+    }
     run();
     for (std::thread& thread : pool) thread.join();
     return result;

@@ -37,6 +37,7 @@ void parallel(int n, int threads, Job&& job) {
     try {
         while (pool.size() + 1 < static_cast<size_t>(threads)) pool.emplace_back(run);
     } catch (const std::system_error&) {
+        // Those that there are do the work.
     }
     run();
     for (std::thread& t : pool) t.join();
