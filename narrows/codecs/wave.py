@@ -150,8 +150,9 @@ class Wave:
 
     def _graphics(self, signal: Image, options: Options, threads: int) -> _Coded | None:
         """The exact graphics mode, where a quick look says that it may pay."""
-        # Beside a lossy wavelet it pays only for what is plainly drawn. Photographs too are 3 to 4 % smaller in it
-        # than by the lossless wavelet, at many times the time and without layers: for those who ask for effort.
+        # Beside a lossy wavelet it pays only for what is plainly drawn. Photographs too are 3 to 4 % smaller
+        # in it than by the lossless wavelet, at many times the time and without layers: for those who ask
+        # for effort.
         worthwhile = _core.GRAPHICS_WORTHWHILE * (1 if options.exact else 2)
         tried = options.effort >= (7 if options.exact else 9)
         if not tried and _core.graphics_score(signal.pixels, signal.bit_depth) < worthwhile:

@@ -94,8 +94,8 @@ def test_a_reduced_picture_reads_only_its_layers() -> None:
 
 
 def test_a_reduced_picture_looks_like_the_whole() -> None:
-    # A reduced picture samples the low-pass picture at each box's first pixel: on a gentle slope that is the box's
-    # mean but for half a box of slope.
+    # A reduced picture samples the low-pass picture at each box's first pixel: on a gentle slope that is the
+    # box's mean but for half a box of slope.
     y, x = np.mgrid[0:512, 0:512]
     pixels = np.stack([60 + x / 4, 200 - y / 4, 30 + (x + y) / 8], axis=-1).astype(np.uint8)
     for options in ({"lossless": True}, {"quality": 95}):
