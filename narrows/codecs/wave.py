@@ -25,7 +25,7 @@ from narrows.signals import Array, Image
 T = TypeVar("T")
 R = TypeVar("R")
 
-MODEL = "f2167f7042f471a5"
+MODEL = "1f0049c4dc14564e"
 STRIP_ROWS = 1024
 _LOSSY, _LOSSLESS, _GRAPHICS = 0, 1, 2
 
@@ -38,6 +38,8 @@ _LAMBDA = 369
 # tune=ms-ssim: steps grow with the root of the local deviation (strength 1/2, in 1/256), level 1's by 3/4
 # octave besides; a step this much finer spends about the same bytes. Tuned on validation pictures.
 _ACTIVITY_STRENGTH, _ACTIVITY_FINER, _ACTIVITY_STEP = 128, (3, 0), 0.75
+# Above so many bits a pixel the lossless wavelet may be smaller, and is tried.
+_TRY_EXACT_BPP = 5
 _LEAST_STEP, _LARGEST_STEP = 64, 1 << 18  # 1/256 level
 
 
@@ -167,19 +169,27 @@ class Wave:
         if alpha is not None:
             strips = _graphics_strips(alpha, signal.bit_depth, threads)
             parts = [Chunk(payload, first, count, 0, Kind.PART) for first, count, payload in strips]
+        coded: _Coded | None
         if options.exact:
-            encoder = _core.WaveEncoder(self._model, colors, signal.bit_depth, True)
-            params, chunks = encoder.encode(0, 0, threads)
-            coded = _Coded(params, _as_chunks(chunks))
+            coded = self._lossless(colors, signal.bit_depth, threads)
         else:
             coded = self._lossy(
                 colors, signal.bit_depth, options, threads, sum(len(part.payload) + 16 for part in parts)
             )
+            # High rates may cost more than the picture itself, and 13 bits do not reach every PSNR.
+            if coded is None or coded.num_bytes * 8 > _TRY_EXACT_BPP * colors[:, :, 0].size:
+                exact = self._lossless(colors, signal.bit_depth, threads)
+                coded = exact if coded is None or exact.num_bytes <= coded.num_bytes else coded
         return _Coded(coded.params, [coded.chunks[0], *parts, *coded.chunks[1:]])
+
+    def _lossless(self, colors: Array, bit_depth: int, threads: int) -> _Coded:
+        params, chunks = _core.WaveEncoder(self._model, colors, bit_depth, True).encode(0, 0, threads)
+        return _Coded(params, _as_chunks(chunks))
 
     def _lossy(
         self, colors: Array, bit_depth: int, options: Options, threads: int, alpha_bytes: int
-    ) -> _Coded:
+    ) -> _Coded | None:
+        """None where no step reaches the PSNR asked for."""
         encoder = _core.WaveEncoder(self._model, colors, bit_depth, False)
         lambda_ = _LAMBDA if options.effort >= 2 else 0
         tuned = options.tune == "ms-ssim"
@@ -192,7 +202,8 @@ class Wave:
 
         if options.bpp is not None:
             allowed = options.bpp * colors.shape[0] * colors.shape[1] / 8 - alpha_bytes
-            return _search(at, lambda coded: allowed - coded.num_bytes, allowed * 0.005)
+            fit = _search(at, lambda coded: allowed - coded.num_bytes, allowed * 0.005)
+            return fit or at(_LARGEST_STEP)
         if options.target_psnr is not None:
             target, peak = options.target_psnr, (1 << bit_depth) - 1
 
@@ -235,8 +246,11 @@ class Wave:
                     raise CorruptStream("an alpha part in a picture without alpha")
                 alpha.add([chunk])
                 continue
-            if (chunk.kind == Kind.DATA) != (chunk.layer == 0):
-                raise CorruptStream("wave has one DATA, layer 0, and PARTs of layers 1 to 3")
+            rows = header.height if chunk.layer == 0 else min(STRIP_ROWS, header.height - chunk.first)
+            if (chunk.kind == Kind.DATA) != (chunk.layer == 0) or chunk.count != rows:
+                raise CorruptStream(
+                    "wave has one DATA, layer 0, of all rows, and PARTs of layers 1 to 3 by strips"
+                )
             if pending and (chunk.layer != layer or len(pending) >= threads):
                 decoder.add(layer, pending, threads)
                 pending = []
@@ -371,10 +385,10 @@ def _psnr(a: Array, b: Array, peak: int) -> float:
 
 def _search(
     at: Callable[[int], _Coded], margin: Callable[[_Coded], float], near: float, *, falling: bool = False
-) -> _Coded:
+) -> _Coded | None:
     """Bisect log2 of the step for the smallest margin of at least 0: one that grows with the step, or falls.
 
-    Stops early at a margin below `near`. Where no step has a margin, the end of the scale that comes closest.
+    Stops early at a margin below `near`. None where no step tried has a margin.
     """
     low, high = math.log2(_LEAST_STEP), math.log2(_LARGEST_STEP)
     best: _Coded | None = None
@@ -387,4 +401,4 @@ def _search(
             if spare <= near:
                 break
         low, high = (low, middle) if (spare >= 0) != falling else (middle, high)
-    return best or at(_LEAST_STEP if falling else _LARGEST_STEP)
+    return best
