@@ -69,6 +69,7 @@ format: .venv/.test
 bench: .venv/.bench
 	$(BIN)/narrows bench codecs
 	$(BIN)/narrows bench entropy
+	@if [ -n "$$NARROWS_DATA" ]; then $(BIN)/python benchmarks/images.py kodak; else echo "NARROWS_DATA is not set: no picture tables"; fi
 
 golden: .venv/.test
 	$(BIN)/python tests/golden/write.py

@@ -218,7 +218,6 @@ int best_reversible_color(const Pixels& pixels) {
     uint64_t least = ~uint64_t{0};
     int best = 0;
     for (int transform = 0; transform < kReversibleColors; ++transform) {
-        // Order matters to the context model only by which channel is first; keep one order for symmetric ones.
         uint64_t total = 0;
         for (size_t y = every / 2; y < pixels.height; y += every) {
             for (size_t k = 0; k < 2; ++k) {

@@ -32,7 +32,7 @@ struct ChunkTables {
 enum class Coding { lossy, lossless };
 
 // One band as it is coded. `coefficients` (encoder only) [end - begin][width]: transform coefficients, or the
-// integers themselves when lossless. `offsets` (may be null): step offset a row and column, see wave.cpp.
+// integers themselves when lossless. `block_offsets` (may be null): the map of blocks.hpp.
 struct BandTask {
     Surroundings where;
     Coding coding = Coding::lossy;

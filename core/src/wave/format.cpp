@@ -4,7 +4,6 @@ namespace narrows {
 
 using namespace wave;
 
-
 namespace {
 
 // Tables come as costs in 1/16 bit; 2^15 x 2^(-i/16), rounded.

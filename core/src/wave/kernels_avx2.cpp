@@ -21,7 +21,7 @@ inline __m256i squash(__m256i x, const int32_t* m, int shift) {
 }  // namespace
 
 void first_layer_avx2(const uint32_t* groups, size_t stride, size_t count, const Net& net, const int32_t* bias, int32_t* acc) {
-    // Four positions share each load of the weights: 13 registers in use.
+    // Two positions share each load of the weights: 15 registers in use.
     size_t x = 0;
     for (; x + 2 <= count; x += 2) {
         __m256i a[2][4];
