@@ -135,6 +135,8 @@ class Wave:
         limits.check("max_pixels", header.width * header.height)
         if not header.params or header.params[0] > _GRAPHICS:
             raise CorruptStream("wave has modes 0 to 2")
+        if header.params[0] == _GRAPHICS and len(header.params) > 1:
+            raise CorruptStream("the graphics mode has no parameters")
         if header.params[0] == _GRAPHICS:
             if header.model:
                 raise CorruptStream("graphics mode has no model")

@@ -65,7 +65,9 @@ def test_bytes_behind_the_end_raise(codec: Any) -> None:
         assert refused(stream + stream)
 
 
-def corrupt(codec: Any, count: int, seed: int) -> None:
+def unnoticed(codec: Any, count: int, seed: int) -> list[str]:
+    """Corruptions with wrong checksums that decoding took for sound; the memory they cost is bounded."""
+    found = []
     streams = [
         coded(codec.name, case, preset) for case in signals_for(codec.signal) for preset in presets(codec)
     ]
@@ -73,20 +75,21 @@ def corrupt(codec: Any, count: int, seed: int) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for number, stream in enumerate(streams):
         for attack, repair in mutations(stream, each, seed + number):
-            for form in (attack, Pipe(attack)) if number % 5 == 0 else (attack,):
-                refusal = refused(form)
-                assert refusal or repair, f"stream {number} seed {seed + number}: {attack.hex()}"
+            forms = (attack, Pipe(attack)) if number % 5 == 0 else (attack,)
+            if not all([refused(form) for form in forms]) and not repair:
+                found.append(f"stream {number} seed {seed + number}: {attack.hex()}")
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown < 500, f"{grown:.0f} MiB"
+    return found
 
 
 def test_corruptions_raise_or_stay_within_limits(codec: Any) -> None:
-    corrupt(codec, 200, seed=1)
+    assert unnoticed(codec, 200, seed=1) == []
 
 
 @pytest.mark.slow
 def test_many_corruptions_raise_or_stay_within_limits(codec: Any) -> None:
-    corrupt(codec, 10_000, seed=1_000_000)
+    assert unnoticed(codec, 10_000, seed=1_000_000) == []
 
 
 def test_partial_decoding_of_a_prefix_gives_what_is_whole(codec: Any, case: str) -> None:
@@ -184,6 +187,8 @@ def test_params_that_lie_are_refused_or_decoded_within_limits(codec: Any, case: 
         attacks += [params[:at] + bytes([value]) + params[at + 1 :] for value in (0, 1, 0x7F, 0x80, 0xFF)]
     for attack in attacks:
         refused(reheaded(stream, params=attack))
+    # What nobody asked for is an error, not a guess.
+    assert refused(reheaded(stream, params=params + b"\0"))
 
 
 def test_dims_that_lie_are_refused_or_decoded_within_limits(codec: Any, case: str) -> None:

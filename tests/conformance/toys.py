@@ -100,6 +100,8 @@ class Pyramid:
         threads: int = 1,
         limits: Limits = Limits(),
     ) -> Image:
+        if header.params:
+            raise CorruptStream(f"pyramid has no params, these are {len(header.params)} bytes")
         layer = 2 - min(want.shift, 2)
         planes = [
             np.zeros(
