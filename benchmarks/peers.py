@@ -32,7 +32,7 @@ class Peer:
     settings: tuple[Setting, ...]
     encode: Callable[[Pixels, Setting], bytes]
     decode: Callable[[bytes, Pixels], Pixels]
-    library: str
+    package: str
     default: bool = True
 
     @property
@@ -42,22 +42,22 @@ class Peer:
     @property
     def version(self) -> str:
         """Versions of the library and the codec in it; empty if it is not installed."""
-        if self.library == "imagecodecs":
+        if self.package == "imagecodecs":
             if importlib.util.find_spec("imagecodecs") is None:
                 return ""
             module = importlib.import_module("imagecodecs")
             return f"imagecodecs {module.__version__}, {module.jpegxl_version()}"
-        version = features.version(self.library)
-        return f"Pillow {Image.__version__}, {self.library} {version}" if version else ""
+        version = features.version(self.package)
+        return f"Pillow {Image.__version__}, {self.package} {version}" if version else ""
 
     @property
     def missing(self) -> str:
         """Why the peer cannot run here, or empty."""
         if self.version:
             return ""
-        if self.library == "imagecodecs":
+        if self.package == "imagecodecs":
             return "imagecodecs is not installed (pip install 'narrows[bench]')"
-        return f"this Pillow was built without {self.library}"
+        return f"this Pillow was built without {self.package}"
 
 
 def _save(format_name: str, **fixed: Any) -> Callable[[Pixels, Setting], bytes]:

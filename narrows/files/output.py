@@ -79,7 +79,7 @@ def _give_name(part: Path, target: Path, path: str | os.PathLike[str], force: bo
             os.link(part, target)  # unlike a rename, refuses a target that appeared meanwhile
         except FileExistsError:
             raise FileExistsError(17, "File exists", os.fspath(path)) from None
-        except (OSError, NotImplementedError):
+        except OSError:  # a file system without hard links
             if target.exists():
                 raise FileExistsError(17, "File exists", os.fspath(path)) from None
         else:
