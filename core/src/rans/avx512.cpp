@@ -1,5 +1,7 @@
 // rANS in vectors of 16 lanes, for chunks of 16 or 32; smaller ones run in AVX2. As avx2.cpp, with masks, compress
 // and expand in place of permutation tables, and division rounded toward zero.
+#include <immintrin.h>
+
 #include "rans/vectors.hpp"
 
 namespace narrows {

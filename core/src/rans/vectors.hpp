@@ -2,8 +2,6 @@
 // set each; everything is local to them, so that none can be linked to another's code.
 #pragma once
 
-#include <immintrin.h>
-
 #include "rans/kernels.hpp"
 #include "rans/side.hpp"
 
@@ -14,7 +12,7 @@ namespace {
 [[gnu::noinline]] void walk(const TableView& view, uint32_t slow, const uint32_t* slot, const uint32_t* t,
                             uint32_t* d, uint32_t* f, uint32_t* value) {
     for (; slow; slow &= slow - 1) {
-        const uint32_t lane = _tzcnt_u32(slow);
+        const auto lane = static_cast<uint32_t>(__builtin_ctz(slow));
         const Table& table = view.tables[t[lane]];
         const uint32_t* cdf = view.cdf + table.first;
         uint32_t token = 0;
@@ -31,7 +29,7 @@ template <typename Symbol, typename Index>
                                     uint32_t* entries, uint32_t* low) {
     bool closed = false;
     for (; outside; outside &= outside - 1) {
-        const uint32_t lane = _tzcnt_u32(outside);
+        const auto lane = static_cast<uint32_t>(__builtin_ctz(outside));
         const Table& table = view.tables[index[lane]];
         if (table.has_escape) {
             low[lane] = escape_distance(symbols[lane], table) & ((1u << table.slot_shift) - 1);
@@ -46,13 +44,13 @@ template <typename Symbol, typename Index>
 
 template <typename Job>
 [[gnu::always_inline]] inline void add_candidates(Job& job, uint32_t base, uint32_t mask) {
-    for (; mask; mask &= mask - 1) job.candidates.add(base + _tzcnt_u32(mask));
+    for (; mask; mask &= mask - 1) job.candidates.add(base + static_cast<uint32_t>(__builtin_ctz(mask)));
 }
 
 template <typename Job>
 [[gnu::always_inline]] inline void add_escapes(Job& job, uint32_t base, uint32_t mask) {
     while (mask) {
-        const uint32_t lane = 31 - _lzcnt_u32(mask);
+        const uint32_t lane = 31 - static_cast<uint32_t>(__builtin_clz(mask));
         job.escapes.add(base + lane);
         mask ^= 1u << lane;
     }
