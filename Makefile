@@ -5,7 +5,7 @@
 #   make test-all  with the slow tests and the heavy peers      make fuzz      every fuzz target for FUZZ_S seconds
 #   make lint      formatter, linter, types                     make sanitize  C++ tests under ASan and UBSan
 #   make format    rewrite files in the house's form            make docs      regenerate what docs/ takes from code
-#   make clean     remove what the others made
+#   make arm       C++ tests for 64-bit Arm under qemu      make clean     remove what the others made
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -18,7 +18,7 @@ NATIVE := build/native
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-all lint format bench golden fuzz sanitize docs clean
+.PHONY: demo test test-all lint format bench golden fuzz sanitize arm docs clean
 .DELETE_ON_ERROR:
 
 # The build's own needs come first, so that the package builds without isolation and rebuilds in seconds.
@@ -86,6 +86,14 @@ sanitize: .venv/.build
 	$(BIN)/cmake -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DNARROWS_SANITIZE=ON
 	$(BIN)/cmake --build build/sanitize
 	$(BIN)/ctest --test-dir build/sanitize --output-on-failure -j $(JOBS)
+
+# Debian's g++-aarch64-linux-gnu and qemu-user.
+arm: .venv/.build
+	@if command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/null; then set -ex; \
+	  $(BIN)/cmake -S . -B build/aarch64 -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64.cmake; \
+	  $(BIN)/cmake --build build/aarch64; \
+	  $(BIN)/ctest --test-dir build/aarch64 --output-on-failure -j $(JOBS); \
+	else echo "aarch64-linux-gnu-g++ or qemu-aarch64 is not installed: nothing run for Arm"; fi
 
 docs: .venv/.light
 	$(BIN)/python -m nanobind.stubgen -m narrows._core -O narrows
