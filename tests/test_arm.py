@@ -1,4 +1,4 @@
-"""The C++ tests, built for 64-bit Arm and run under emulation: the NEON kernels give the portable kernels' bytes."""
+"""The C++ tests built for 64-bit Arm, run under emulation: NEON kernels give the portable kernels' bytes."""
 
 import shutil
 import subprocess
@@ -15,8 +15,9 @@ def test_the_core_passes_its_tests_on_arm():
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
     build = ROOT / "build" / "aarch64"
+    toolchain = f"-DCMAKE_TOOLCHAIN_FILE={ROOT}/cmake/aarch64.cmake"
     for command in (
-        ["cmake", "-S", ROOT, "-B", build, "-G", "Ninja", f"-DCMAKE_TOOLCHAIN_FILE={ROOT}/cmake/aarch64.cmake"],
+        ["cmake", "-S", ROOT, "-B", build, "-G", "Ninja", toolchain],
         ["cmake", "--build", build, "-j", "2"],
         ["ctest", "--test-dir", build, "--output-on-failure", "--no-tests=error"],
     ):
