@@ -443,7 +443,8 @@ class Tokenizer(Protocol[T]):
 class Packet:
     """A unit of a live stream: `seq` counts frames from 0, `time` is that in the codec's internal samples.
 
-    `count` is the samples it adds; `copies` are (distance, payload) of earlier packets coded coarsely.
+    `count` is the samples it adds; `copies` are (distance, payload) of earlier packets coded coarsely. The
+    wire carries `count` for the last packet only: a decoder gets 0 in all others.
     """
 
     seq: int
@@ -491,6 +492,11 @@ class Encoder(Protocol):
 
 class Decoder(Protocol):
     """One direction of one stream: packets to blocks."""
+
+    @property
+    def latency(self) -> Latency:
+        """As the encoder's: `frame_ms` is how long a packet lasts, which play-out needs to know."""
+        ...
 
     def push(self, packet: Packet | None) -> Array:
         """Samples of `packet`; None is lost: conceal. PacketError leaves the state untouched."""

@@ -43,7 +43,7 @@ def split_packets(data: bytes, limit: int = 1 << 20) -> list[bytes]:
         if head & 1:
             if size:
                 raise CorruptStream("a head of packets that is neither a length nor 1", 0)
-            payloads = []
+            payloads: list[bytes] = []
             while source.position < len(data) and len(payloads) <= limit:
                 payloads.append(source.read(source.varint(len(data))))
             if len({len(payload) for payload in payloads}) == 1:
