@@ -1,0 +1,113 @@
+"""What every bottleneck promises: symbols are integers, and decoded values depend on them alone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from narrows.entropy import Tables
+from narrows.errors import SignalError
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """A latent after a bottleneck, as a training step sees it.
+
+    `z_hat` has the shape of the latent, `rate_bits` is [batch] and in eval mode what the entropy coder will
+    spend; `losses` are terms to be weighted and added to the objective.
+    """
+
+    z_hat: Tensor
+    rate_bits: Tensor
+    losses: dict[str, Tensor] = field(default_factory=dict)
+
+
+def check_latent(z: Tensor, channels: int) -> None:
+    """Raise SignalError unless `z` is finite, not empty and [batch, channels, ...]."""
+    if z.ndim < 2 or z.shape[1] != channels:
+        raise SignalError(f"the latent is [batch, {channels}, ...], not {list(z.shape)}")
+    if not z.is_floating_point():
+        raise SignalError(f"the latent is floating point, not {z.dtype}")
+    if z.numel() == 0:
+        raise SignalError("the latent is empty")
+    if not torch.isfinite(z).all():
+        raise SignalError("the latent holds NaN or infinity")
+
+
+def check_symbols(symbols: Tensor, rows: int, sizes: Tensor | int | None = None) -> None:
+    """Raise ValueError unless `symbols` are integers, [batch, rows, ...] and, given `sizes`, in [0, size)."""
+    if symbols.ndim < 2 or symbols.shape[1] != rows:
+        raise ValueError(f"symbols are [batch, {rows}, ...], not {list(symbols.shape)}")
+    if symbols.is_floating_point() or symbols.is_complex():
+        raise ValueError(f"symbols are integers, not {symbols.dtype}")
+    if sizes is None or symbols.numel() == 0:
+        return
+    above = symbols >= (sizes if isinstance(sizes, int) else along_channels(sizes, symbols.ndim))
+    if bool(((symbols < 0) | above).any()):
+        raise ValueError("a symbol lies outside the code")
+
+
+def along_channels(values: Tensor, ndim: int) -> Tensor:
+    """Return `values` [channels] as [1, channels, 1, ...] of `ndim` dimensions."""
+    return values.reshape(1, -1, *[1] * (ndim - 2))
+
+
+def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
+    """Return the value of `hard` with the gradient of `soft`. Not for decoding: its last bits differ."""
+    return soft + (hard - soft).detach()
+
+
+class Bottleneck(nn.Module, ABC):
+    """Where a latent becomes symbols: [batch, channels, ...] floats to [batch, rows, ...] int64 and back.
+
+    A subclass gives the symbols, the values, and `tables`, one frozen integer table a row of symbols.
+    """
+
+    def __init__(self, latent_channels: int) -> None:
+        super().__init__()
+        self.latent_channels = latent_channels
+
+    def quantize(self, z: Tensor) -> Tensor:
+        """Return the symbols of `z`, without gradient. SignalError for NaN, empty, wrong rank."""
+        check_latent(z, self.latent_channels)
+        with torch.no_grad():
+            return self._symbols(z)
+
+    @abstractmethod
+    def _symbols(self, z: Tensor) -> Tensor:
+        """Return the symbols of a checked latent."""
+
+    @abstractmethod
+    def dequantize(self, symbols: Tensor) -> Tensor:
+        """Return the latent that `symbols` stand for. ValueError for symbols outside the code."""
+
+    @abstractmethod
+    def tables(self) -> Tables:
+        """Return what has been learned of the symbols so far, a table for each row, frozen as integers."""
+
+    @abstractmethod
+    def _relaxed(self, z: Tensor) -> Relaxed:
+        """Return a differentiable stand-in; called in training mode with a checked latent."""
+
+    def relax(self, z: Tensor) -> Relaxed:
+        """Return `z` after the bottleneck: with gradients in training, what a decoder gets in eval mode."""
+        check_latent(z, self.latent_channels)
+        if self.training:
+            return self._relaxed(z)
+        with torch.no_grad():
+            symbols = self._symbols(z)
+        return Relaxed(self.dequantize(symbols), self.rate_bits(symbols))
+
+    def rate_bits(self, symbols: Tensor) -> Tensor:
+        """Return the ideal code length of each batch item under `tables`, [batch] float64."""
+        tables = self.tables()
+        index = np.broadcast_to(
+            np.arange(symbols.shape[1]).reshape(-1, *[1] * (symbols.ndim - 2)), symbols.shape[1:]
+        )
+        return torch.tensor(
+            [tables.cost_bits(item.cpu().numpy(), index) for item in symbols], dtype=torch.float64
+        )

@@ -1,0 +1,123 @@
+"""The Gaussian bottleneck of a variational auto-encoder (Kingma and Welling 2013, arXiv 1312.6114)."""
+
+from __future__ import annotations
+
+from math import log, pi
+
+import torch
+from torch import Tensor, nn
+
+from narrows.bottlenecks.bottleneck import Relaxed
+from narrows.bottlenecks.rounded import Rounded
+from narrows.errors import OptionError
+
+_LOG_VARIANCE = (-14.0, 6.0)
+
+
+class Gaussian(Rounded):
+    """A normal distribution for each coefficient: the latent is [mean, log variance] on 2 * channels.
+
+    Training samples it. `losses["kl"]` is the divergence from N(0, 1) in nats, a mean over the batch, after
+    free bits where `free_nats` is above zero; `rate_bits` is the divergence of each item in bits, which
+    bits-back coding attains and rounding does not. In use the mean is rounded to a multiple of `step`.
+    """
+
+    def __init__(self, channels: int, *, step: float = 1.0, free_nats: float = 0.0, seed: int = 0) -> None:
+        super().__init__(channels, step=step, seed=seed)
+        self.latent_channels = 2 * channels
+        if free_nats < 0:
+            raise OptionError("free_nats is not negative")
+        self.free_nats = free_nats
+
+    def _symbols(self, z: Tensor) -> Tensor:
+        return super()._symbols(z[:, : self.channels])
+
+    def _relaxed(self, z: Tensor) -> Relaxed:
+        mean, log_variance = split_gaussian(z)
+        self._follow(mean)
+        noise = torch.randn(mean.shape, generator=self.rng).to(mean)
+        divergence = gaussian_kl(mean, log_variance)
+        return Relaxed(
+            mean + noise * (log_variance / 2).exp(),
+            divergence.detach().flatten(1).sum(1) / log(2),
+            {"kl": free_bits(divergence, self.free_nats)},
+        )
+
+
+def split_gaussian(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the log variance, clamped to [-14, 6], of a latent with both on its channels."""
+    mean, log_variance = z.chunk(2, 1)
+    return mean, log_variance.clamp(*_LOG_VARIANCE)
+
+
+def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return the divergence of each N(mean, variance) from N(0, 1), in nats."""
+    return (mean.square() + log_variance.exp() - 1 - log_variance) / 2
+
+
+def free_bits(divergence: Tensor, free_nats: float) -> Tensor:
+    """Return the sum over channels of max(free_nats, batch mean), from nats [batch, channels, ...].
+
+    A channel that costs less than it is given for free has no gradient (arXiv 1606.04934).
+    """
+    of_channel = divergence.flatten(2).sum(2).mean(0) if divergence.ndim > 2 else divergence.mean(0)
+    return of_channel.clamp(min=free_nats).sum() if free_nats > 0 else of_channel.sum()
+
+
+class SoftFreeBits(nn.Module):
+    """A weight on the divergence that steers it to `target_nats` (Chen et al. 2016, arXiv 1611.02731).
+
+    Called with the divergence's value it returns the weight, 0 < weight <= 1, after one step: up by a factor
+    of 1 + rate above target * (1 + tolerance), down by 1 - rate below the target. The weight has no gradient.
+    """
+
+    weight: Tensor
+
+    def __init__(self, target_nats: float, *, rate: float = 0.1, tolerance: float = 0.05) -> None:
+        super().__init__()
+        self.target_nats, self.rate, self.tolerance = target_nats, rate, tolerance
+        self.register_buffer("weight", torch.tensor(1.0))
+
+    @torch.no_grad()
+    def forward(self, kl_nats: Tensor) -> Tensor:
+        if kl_nats > self.target_nats * (1 + self.tolerance):
+            self.weight.mul_(1 + self.rate)
+        elif kl_nats < self.target_nats:
+            self.weight.mul_(1 - self.rate)
+        return self.weight.clamp_(1e-6, 1.0).clone()
+
+
+class FlowPrior(nn.Module):
+    """An autoregressive prior: coefficient i is normal given those before it (arXiv 1611.02731).
+
+    Latents are [items, dim]. One masked network gives every mean and log deviation in a pass.
+    """
+
+    def __init__(self, dim: int, hidden: int = 64) -> None:
+        super().__init__()
+        degree_in, degree_hidden = torch.arange(dim), torch.arange(hidden) % max(1, dim - 1)
+        self.register_buffer(
+            "first_mask", (degree_hidden[:, None] >= degree_in[None]).float(), persistent=False
+        )
+        last = (degree_in[:, None] > degree_hidden[None]).float()
+        self.register_buffer("last_mask", last.repeat(2, 1), persistent=False)
+        self.first = nn.Linear(dim, hidden)
+        self.last = nn.Linear(hidden, 2 * dim)
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean and log deviation of each coefficient given those before it, [items, dim] each."""
+        hidden = torch.tanh(nn.functional.linear(z, self.first.weight * self.first_mask, self.first.bias))
+        both = nn.functional.linear(hidden, self.last.weight * self.last_mask, self.last.bias)
+        mean, log_deviation = both.chunk(2, -1)
+        return mean, log_deviation.clamp(-7, 7)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Return log p of each latent in nats, [items]."""
+        mean, log_deviation = self(z)
+        return flow_log_prob(z, mean, log_deviation)
+
+
+def flow_log_prob(z: Tensor, mean: Tensor, log_deviation: Tensor) -> Tensor:
+    """Return the log density, in nats, of normals given element by element, summed over the last axis."""
+    epsilon = (z - mean) * (-log_deviation).exp()
+    return (-epsilon.square() / 2 - log(2 * pi) / 2 - log_deviation).sum(-1)

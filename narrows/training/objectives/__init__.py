@@ -1,0 +1,1 @@
+"""What is minimized in training, as plain functions of tensors."""

@@ -1,0 +1,26 @@
+"""Contrast between two views of a batch, and codes of words side by side."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def nt_xent(a: Tensor, b: Tensor, temperature: float = 0.2) -> Tensor:
+    """Return the normalized temperature-scaled cross-entropy of two views [items, dim], in nats.
+
+    The mean over all 2 * items of telling the own other view from everything but oneself (SimCLR, arXiv
+    2002.05709). The views must differ: with one deterministic pass twice, only repulsion is learned.
+    """
+    both = F.normalize(torch.cat([a, b]), dim=1)
+    logits = both @ both.T / temperature
+    itself = torch.eye(len(both), dtype=torch.bool, device=both.device)
+    target = torch.arange(len(both), device=both.device).roll(len(a))
+    return F.cross_entropy(logits.masked_fill(itself, -torch.inf), target)
+
+
+def mean_absolute_correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Return the mean over items of |Pearson correlation| between an item's two codes, [items, dim] each."""
+    a, b = (v - v.mean(1, keepdim=True) for v in (a, b))
+    return F.cosine_similarity(a, b, dim=1).abs().mean()

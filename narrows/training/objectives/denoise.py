@@ -1,0 +1,43 @@
+"""Denoising, contractive and masked losses, and the score that a denoiser knows."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def score(x: Tensor, denoised: Tensor, sigma: float) -> Tensor:
+    """Return the gradient of the log density of the noisy data at `x`, from an optimal denoiser's answer.
+
+    Tweedie's formula, exact at every noise level (Alain and Bengio 2014, arXiv 1211.4246).
+    """
+    return (denoised - x) / sigma**2
+
+
+def sigmoid_contraction(hidden: Tensor, weight: Tensor) -> Tensor:
+    """Return the squared norm of the Jacobian of sigmoid(W x + b), [batch], from `hidden` and W [units, dim].
+
+    Rifai et al. 2011, "Contractive auto-encoders".
+    """
+    return (hidden * (1 - hidden)).square() @ weight.square().sum(1)
+
+
+def masked_denoising(
+    clean_error: Tensor,
+    clean_mask: Tensor,
+    noise_error: Tensor,
+    noisy_error: Tensor,
+    noisy_mask: Tensor,
+    share: float,
+) -> Tensor:
+    """Return the loss of unified masked diffusion : a part masked, a part masked and noised.
+
+    Errors are of the clean part (x0), of the noised part's noise and of its x0; masks are 1 where the input
+    was hidden; `share` is the noise-free part of the batch. The noise is judged where it is visible, x0 where
+    it is hidden.
+    """
+
+    def mean_over(error: Tensor, mask: Tensor) -> Tensor:
+        return (error.square() * mask).sum() / mask.sum().clamp(min=1)
+
+    noised = (mean_over(noise_error, 1 - noisy_mask) + mean_over(noisy_error, noisy_mask)) / 2
+    return share * mean_over(clean_error, clean_mask) + (1 - share) * noised
