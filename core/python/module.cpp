@@ -6,6 +6,7 @@ NB_MODULE(_core, m) {
     bind_basics(m);
     bind_rans(m);
     bind_range(m);
+    bind_compressai(m);
     bind_png(m);
     bind_mixing(m);
     bind_graphics(m);
