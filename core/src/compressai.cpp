@@ -226,21 +226,23 @@ template <typename Index>
                                          const uint64_t* buckets, Index table, int32_t& symbol) noexcept {
     const Tables::Row& row = rows[table];
     const auto slot = static_cast<uint32_t>(r.x & 0xffff);
+    const uint64_t high = r.x >> kBits;
     const uint64_t bucket = buckets[row.first_bucket + (slot >> row.bucket_shift)];
-    uint32_t within = slot - static_cast<uint32_t>(bucket & 0xffff);
-    uint32_t frequency = static_cast<uint32_t>(bucket >> 16) & 0xffff;
-    uint32_t token = static_cast<uint32_t>(bucket >> 48);
-    const uint32_t above = within >= frequency ? ~0u : 0u;  // as a mask: a branch here cannot be predicted
-    within -= frequency & above;
-    frequency ^= (frequency ^ (static_cast<uint32_t>(bucket >> 32) & 0xffff)) & above;
-    token -= above;
-    if (within >= frequency) [[unlikely]] {
+    const auto frequency = static_cast<uint32_t>(bucket >> 16) & 0xffff;
+    const auto next_frequency = static_cast<uint32_t>(bucket >> 32) & 0xffff;
+    const uint32_t within = slot - static_cast<uint32_t>(bucket & 0xffff);
+    const uint32_t within_next = within - frequency;
+    // Both products start before it is known which one counts: they are most of what the next step waits for.
+    const uint64_t x = frequency * high + within;
+    const uint64_t x_next = next_frequency * high + within_next;
+    const bool is_next = within >= frequency;
+    r.x = is_next ? x_next : x;
+    uint32_t token = static_cast<uint32_t>(bucket >> 48) + is_next;
+    if (is_next & (within_next >= next_frequency)) [[unlikely]] {
         token = find_token(tables, table, slot);
         const uint32_t* cdf = tables.cdf().data() + row.first + table + token;
-        within = slot - cdf[0];
-        frequency = cdf[1] - cdf[0];
+        r.x = (cdf[1] - cdf[0]) * high + slot - cdf[0];
     }
-    r.x = frequency * (r.x >> kBits) + within;
     // A state of 2^31 or more leaves at least 2^15, so one word always restores it.
     if (r.x < kLow) {
         if (r.words == r.end) [[unlikely]] return Status::truncated;
