@@ -1,7 +1,7 @@
-"""CompressAI's bitstream in plain Python, from its definition: what the compiled coder must equal byte for byte.
+"""CompressAI's bitstream in plain Python, from its definition: the judge of the compiled coder.
 
-One state x from 2**31 up, words of 32 bits, probabilities of 16. Encoding runs over the steps backward and ends with
-the state; so a string is the state's low and high word, then the words in the order in which a decoder wants them.
+One state x from 2**31 up, words of 32 bits, probabilities of 16. Encoding runs over the steps backward and
+ends with the state: a string is its low and its high word, then the words as a decoder wants them.
 """
 
 from __future__ import annotations
