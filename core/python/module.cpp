@@ -11,4 +11,5 @@ NB_MODULE(_core, m) {
     bind_mixing(m);
     bind_graphics(m);
     bind_wave(m);
+    bind_models(m);
 }

@@ -1,4 +1,4 @@
-"""The entropy coder: integer tables, interleaved rANS for arrays, a range coder for packets.
+"""The entropy coder: integer tables, interleaved rANS for arrays, a range coder for packets, entropy models.
 
 >>> import numpy as np
 >>> from narrows import entropy
@@ -14,6 +14,36 @@ The bytes depend on the arguments alone: not on threads, processor or batch. `do
 """
 
 from narrows.entropy.coder import Adaptive, AdaptiveBits, RangeDecoder, RangeEncoder, decode, encode
+from narrows.entropy.distributions import ScaleFamily, cumulative, scale_family
+from narrows.entropy.models import (
+    ChannelGroups,
+    Checkerboard,
+    EntropyModel,
+    Hyperprior,
+    Plan,
+    Static,
+    decode_symbols,
+    encode_symbols,
+)
 from narrows.entropy.tables import Tables
 
-__all__ = ["Adaptive", "AdaptiveBits", "RangeDecoder", "RangeEncoder", "Tables", "decode", "encode"]
+__all__ = [
+    "Adaptive",
+    "AdaptiveBits",
+    "ChannelGroups",
+    "Checkerboard",
+    "EntropyModel",
+    "Hyperprior",
+    "Plan",
+    "RangeDecoder",
+    "RangeEncoder",
+    "ScaleFamily",
+    "Static",
+    "Tables",
+    "cumulative",
+    "decode",
+    "decode_symbols",
+    "encode",
+    "encode_symbols",
+    "scale_family",
+]
