@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from narrows.bottlenecks.bottleneck import along_channels
 from narrows.entropy import Tables
 
 
@@ -37,18 +40,20 @@ class Histogram(nn.Module):
         self.counts.mul_(self.decay).add_(fresh.to(self.counts))
         self.outside.mul_(self.decay).add_((~inside).sum(1).to(self.outside))
 
-    def cost_bits(self, symbols: Tensor) -> Tensor:
-        """Return what `symbols` cost by the counts as they are, [batch] float32; escapes 16 bits more."""
+    def element_bits(self, symbols: Tensor) -> Tensor:
+        """Return what each of `symbols` costs by the counts as they are; escapes 16 bits more."""
         rows, size = self.counts.shape
-        flat = symbols.transpose(1, -1).reshape(len(symbols), -1, rows) - self.offset
-        inside = (flat >= 0) & (flat < size)
+        place = symbols.detach() - self.offset
+        inside = (place >= 0) & (place < size)
         total = (self.counts.sum(1) + self.outside + 0.5 * size).log2()
         costs = total[:, None] - (self.counts + 0.5).log2()
-        row = torch.arange(rows, device=flat.device).expand_as(flat)
-        found = torch.where(
-            inside, costs[row, flat.clamp(0, size - 1)], 16 + total - (self.outside + 0.5).log2()
-        )
-        return found.sum((1, 2)).float()
+        row = along_channels(torch.arange(rows, device=place.device), place.ndim)
+        escaped = along_channels(16 + total - (self.outside + 0.5).log2(), place.ndim)
+        return torch.where(inside, costs[row, place.clamp(0, size - 1)], escaped)
+
+    def cost_bits(self, symbols: Tensor) -> Tensor:
+        """Return what `symbols` cost by the counts as they are, [batch] float32."""
+        return self.element_bits(symbols).flatten(1).sum(1).float()
 
     @property
     def perplexity(self) -> Tensor:
@@ -86,3 +91,16 @@ class Histogram(nn.Module):
         widest = max(len(row) for row in weights)
         bits = 15 if widest <= 2**13 else 16
         return Tables.from_pmf(weights, offsets, bits=bits, escape=escapes if self.escape else False)
+
+
+def joined(tables: Sequence[Tables]) -> Tables:
+    """Return one `Tables` with the tables of all of `tables`, which have equal bits."""
+    width = max(part.cdf.shape[1] for part in tables)
+    rows = [np.pad(part.cdf, ((0, 0), (0, width - part.cdf.shape[1])), mode="edge") for part in tables]
+    return Tables(
+        tables[0].bits,
+        np.concatenate([part.offset for part in tables]),
+        np.concatenate([part.shift for part in tables]),
+        np.concatenate([part.size for part in tables]),
+        np.concatenate(rows),
+    )

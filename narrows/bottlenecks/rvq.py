@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,23 +12,10 @@ from narrows.bottlenecks.bottleneck import (
     check_symbols,
     straight_through,
 )
-from narrows.bottlenecks.prior import Histogram
+from narrows.bottlenecks.prior import Histogram, joined
 from narrows.bottlenecks.vq import VQ
 from narrows.entropy import Tables
 from narrows.errors import OptionError
-
-
-def _joined(tables: list[Tables]) -> Tables:
-    """Return one `Tables` with the tables of all of `tables`, which have equal bits."""
-    width = max(part.cdf.shape[1] for part in tables)
-    rows = [np.pad(part.cdf, ((0, 0), (0, width - part.cdf.shape[1])), mode="edge") for part in tables]
-    return Tables(
-        tables[0].bits,
-        np.concatenate([part.offset for part in tables]),
-        np.concatenate([part.shift for part in tables]),
-        np.concatenate([part.size for part in tables]),
-        np.concatenate(rows),
-    )
 
 
 class RVQ(Bottleneck):
@@ -71,7 +57,7 @@ class RVQ(Bottleneck):
         return value
 
     def tables(self) -> Tables:
-        return _joined([stage.tables() for stage in self.stages])
+        return joined([stage.tables() for stage in self.stages])
 
     def _relaxed(self, z: Tensor) -> Relaxed:
         count = len(self.stages)
@@ -110,7 +96,7 @@ class ProductVQ(Bottleneck):
         return torch.cat([part.dequantize(symbols[:, i : i + 1]) for i, part in enumerate(self.parts)], 1)
 
     def tables(self) -> Tables:
-        return _joined([part.tables() for part in self.parts])
+        return joined([part.tables() for part in self.parts])
 
     def _relaxed(self, z: Tensor) -> Relaxed:
         groups = z.chunk(len(self.parts), 1)

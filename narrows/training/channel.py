@@ -58,7 +58,7 @@ def hard_decoder(words: Words) -> Words:
 
 
 def train_words(bits: int, length: int, *, steps: int = 800, seed: int = 0) -> Words:
-    """Return 2**bits words of `length` signs from one start: soft words repelled in noise, then single flips."""
+    """Return 2**bits words of `length` bits from one start: soft words repelled, then single flips."""
     rng = torch.Generator().manual_seed(seed)
     words = torch.randn(2**bits, length, generator=rng).requires_grad_()
     optimizer = torch.optim.Adam([words], 0.05)
