@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from narrows.entropy import Tables
+from narrows.entropy import EntropyModel, Plan, Tables, decode_symbols, encode_symbols
 from narrows.errors import SignalError
+from narrows.limits import Limits
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,22 @@ def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     return soft + (hard - soft).detach()
 
 
+@dataclass(frozen=True, eq=False)
+class ByRow:
+    """An entropy model of symbols [batch, rows, ...]: each row has its table."""
+
+    tables: Tables
+    passes = 1
+
+    def plan(self, k: int, known: Any, side: Any) -> Plan:
+        return Plan(..., row_index(known.shape))
+
+
+def row_index(shape: Sequence[int]) -> Any:
+    """Return the row of each symbol of `shape` [batch, rows, ...], as an array that broadcasts to it."""
+    return np.arange(shape[1], dtype=np.uint16).reshape(-1, *[1] * (len(shape) - 2))
+
+
 class Bottleneck(nn.Module, ABC):
     """Where a latent becomes symbols: [batch, channels, ...] floats to [batch, rows, ...] int64 and back.
 
@@ -102,12 +121,25 @@ class Bottleneck(nn.Module, ABC):
             symbols = self._symbols(z)
         return Relaxed(self.dequantize(symbols), self.rate_bits(symbols))
 
+    def entropy_model(self) -> EntropyModel:
+        """Return which table codes which symbol, frozen as integers."""
+        return ByRow(self.tables())
+
+    def encode(self, symbols: Tensor) -> bytes:
+        """Return `symbols` as bytes that `decode` reads, by the entropy model as it is now."""
+        return encode_symbols(self.entropy_model(), symbols.cpu().numpy(), hash_index=False)
+
+    def decode(self, payload: bytes, shape: Sequence[int], *, limits: Limits = Limits()) -> Tensor:
+        """Return the symbols of `shape` that `encode` was given.
+
+        Raises CorruptStream for damage and where the tables are others, as after further training.
+        """
+        found = decode_symbols(self.entropy_model(), payload, shape, limits=limits)
+        return torch.from_numpy(found.astype(np.int64))
+
     def rate_bits(self, symbols: Tensor) -> Tensor:
         """Return the ideal code length of each batch item under `tables`, [batch] float64."""
         tables = self.tables()
-        index = np.broadcast_to(
-            np.arange(symbols.shape[1]).reshape(-1, *[1] * (symbols.ndim - 2)), symbols.shape[1:]
-        )
-        return torch.tensor(
-            [tables.cost_bits(item.cpu().numpy(), index) for item in symbols], dtype=torch.float64
-        )
+        index = np.broadcast_to(row_index(symbols.shape), symbols.shape)
+        items = zip(symbols.cpu().numpy(), index, strict=True)
+        return torch.tensor([tables.cost_bits(*item) for item in items], dtype=torch.float64)

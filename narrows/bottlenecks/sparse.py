@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import lgamma, log
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from narrows.bottlenecks.bottleneck import Bottleneck, Relaxed, check_symbols, straight_through
+from narrows.bottlenecks.bottleneck import Bottleneck, Relaxed, check_symbols, row_index, straight_through
 from narrows.bottlenecks.prior import Histogram, joined
-from narrows.entropy import Tables
-from narrows.errors import OptionError
+from narrows.entropy import Plan, Tables, decode_symbols, encode_symbols
+from narrows.errors import CorruptStream, OptionError
+from narrows.limits import Limits
 
 _MOST = 255  # steps of a magnitude with a count of its own; what is above is escaped
 _SELECTIONS = ("top-k", "norm", "pursuit")
+
+
+@dataclass(frozen=True, eq=False)
+class FlagsFirst:
+    """An entropy model of [batch, 2 * atoms, ...]: a flag an atom, then the magnitudes of those flagged.
+
+    What is not flagged is coded by the last table, which costs nothing.
+    """
+
+    tables: Tables
+    passes = 2
+
+    def plan(self, k: int, known: Any, side: Any) -> Plan:
+        atoms = known.shape[1] // 2
+        half = (slice(None), slice(k * atoms, (k + 1) * atoms))
+        if k == 0:
+            return Plan(
+                half, np.broadcast_to(row_index((len(known), atoms, *known.shape[2:])), known[half].shape)
+            )
+        return Plan(half, np.where(known[:, :atoms] > 0, atoms, atoms + 1).astype(np.uint16))
 
 
 class Sparse(Bottleneck):
@@ -79,8 +103,27 @@ class Sparse(Bottleneck):
         return (magnitudes.movedim(1, -1) @ self.atoms + self.bias).movedim(-1, 1)
 
     def tables(self) -> Tables:
-        """Return a table of flags for each atom and, last, that of the magnitudes."""
-        return joined([self.flags.tables(), self.sizes.tables()])
+        """Return a table of flags for each atom, then that of the magnitudes and one that costs nothing."""
+        sizes = self.sizes.tables()
+        nothing = Tables.from_pmf([[1.0]], [0], bits=sizes.bits, escape=False)
+        return joined([self.flags.tables(), sizes, nothing])
+
+    def entropy_model(self) -> FlagsFirst:
+        return FlagsFirst(self.tables())
+
+    def encode(self, symbols: Tensor) -> bytes:
+        flags = (symbols > 0).long()
+        return encode_symbols(
+            self.entropy_model(), torch.cat([flags, symbols], 1).cpu().numpy(), hash_index=False
+        )
+
+    def decode(self, payload: bytes, shape: Sequence[int], *, limits: Limits = Limits()) -> Tensor:
+        both = (shape[0], 2 * shape[1], *shape[2:])
+        found = decode_symbols(self.entropy_model(), payload, both, limits=limits)
+        flags, symbols = torch.from_numpy(found.astype(np.int64)).chunk(2, 1)
+        if bool((symbols[flags > 0] < 1).any()):
+            raise CorruptStream("a selected atom has no magnitude")
+        return symbols
 
     def rate_bits(self, symbols: Tensor) -> Tensor:
         tables, last = self.tables(), len(self.weight)

@@ -42,7 +42,7 @@ what the pass codes, or broadcasts to the former."""
 
 _LIMITS = Limits()
 # Below so many symbols a pass the fields of rANS payloads would cost over 1 %; the range coder has none.
-_FEW = 1 << 14
+_FEW = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)

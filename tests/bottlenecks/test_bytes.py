@@ -1,0 +1,119 @@
+"""Every bottleneck's symbols come back from bytes whose size is the ideal within 1 % and 16 bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from narrows.bottlenecks.bottleneck import Bottleneck  # noqa: E402
+from narrows.bottlenecks.bsq import BSQ  # noqa: E402
+from narrows.bottlenecks.fsq import FSQ  # noqa: E402
+from narrows.bottlenecks.gaussian import Gaussian  # noqa: E402
+from narrows.bottlenecks.lfq import LFQ  # noqa: E402
+from narrows.bottlenecks.rvq import RVQ, BinaryRVQ, ProductVQ  # noqa: E402
+from narrows.bottlenecks.scalar import Scalar  # noqa: E402
+from narrows.bottlenecks.sign import Sign  # noqa: E402
+from narrows.bottlenecks.sparse import Sparse  # noqa: E402
+from narrows.bottlenecks.vq import VQ, GumbelVQ  # noqa: E402
+from narrows.bottlenecks.wae import WAE  # noqa: E402
+from narrows.bottlenecks.wavelet import Companded  # noqa: E402
+from narrows.errors import CorruptStream, StreamError, TruncatedStream  # noqa: E402
+from narrows.limits import Limits  # noqa: E402
+
+# Each makes 2**16 symbols of a latent [4, channels, side, side].
+CASES: dict[str, tuple[Callable[[], Bottleneck], int, int]] = {
+    "bsq": (lambda: BSQ(16), 16, 32),
+    "companded": (lambda: Companded(4, bits=6), 4, 64),
+    "fsq": (lambda: FSQ([8, 5, 5, 2]), 4, 64),
+    "gaussian": (lambda: Gaussian(4, step=0.5), 8, 64),
+    "gumbel": (lambda: GumbelVQ(16, 3), 16, 128),
+    "lfq": (lambda: LFQ(16), 16, 32),
+    "binary-rvq": (lambda: BinaryRVQ(4, 4), 4, 32),
+    "product-vq": (lambda: ProductVQ(4, 16, 8), 8, 64),
+    "rvq": (lambda: RVQ(4, 16, 3), 3, 64),
+    "scalar": (lambda: Scalar(4, step=0.25), 4, 64),
+    "sign": (lambda: Sign(16), 16, 32),
+    "sparse": (lambda: Sparse(8, 64, 5), 8, 16),
+    "vq": (lambda: VQ(64, 4), 4, 128),
+    "wae": (lambda: WAE(4, step=0.5), 4, 64),
+}
+
+
+def latent(channels: int, side: int, seed: int) -> torch.Tensor:
+    """Channels of different spread and center, so that tables differ and matter."""
+    rng = torch.Generator().manual_seed(seed)
+    spread = torch.linspace(0.3, 2.0, channels)[:, None, None]
+    return (
+        spread * torch.randn(4, channels, side, side, generator=rng)
+        + torch.linspace(-0.5, 0.5, channels)[:, None, None]
+    )
+
+
+@pytest.fixture(params=sorted(CASES), scope="module")
+def trained(request: pytest.FixtureRequest) -> tuple[Bottleneck, torch.Tensor]:
+    torch.manual_seed(0)
+    make, channels, side = CASES[request.param]
+    code = make()
+    # The penalties of larger batches cost time and say nothing about bytes.
+    with torch.no_grad():
+        for step in range(2):
+            z = latent(channels, side, step)
+            code.relax(z if request.param != "wae" else z[:, :, :8, :8])
+    return code.eval(), latent(channels, side, 99)
+
+
+def test_bytes_are_ideal_and_give_the_symbols_back(trained: tuple[Bottleneck, torch.Tensor]) -> None:
+    code, z = trained
+    with torch.no_grad():
+        relaxed = code.relax(z)
+        symbols = code.quantize(z)
+        payload = code.encode(symbols)
+        again = code.decode(payload, symbols.shape)
+        assert symbols.numel() == 2**16
+        assert torch.equal(again, symbols)
+        assert torch.equal(code.dequantize(again), relaxed.z_hat)
+    ideal_bytes = float(relaxed.rate_bits.sum()) / 8
+    assert ideal_bytes * 0.999 - 1 <= len(payload) <= ideal_bytes * 1.01 + 16
+    assert relaxed.rate_bits.shape == (4,)
+
+
+def test_damage_and_other_tables_are_noticed(trained: tuple[Bottleneck, torch.Tensor]) -> None:
+    code, z = trained
+    symbols = code.quantize(z[:1, :, :4, :4])
+    payload = code.encode(symbols)
+    with pytest.raises(TruncatedStream):
+        code.decode(payload[:-1], symbols.shape)
+    for at in range(0, len(payload), max(1, len(payload) // 20)):
+        damaged = bytearray(payload)
+        damaged[at] ^= 4
+        with pytest.raises(StreamError):
+            code.decode(bytes(damaged), symbols.shape)
+    with pytest.raises(CorruptStream):
+        code.decode(payload, (2, *symbols.shape[1:]))
+    code.train()
+    with torch.no_grad():
+        code.relax(z[..., :8, :8] * 3)
+    code.eval()
+    with pytest.raises(CorruptStream, match="tables differ"):
+        code.decode(payload, symbols.shape)
+
+
+def test_a_shape_without_bound_is_refused() -> None:
+    code = LFQ(4).eval()
+    payload = code.encode(torch.zeros(1, 4, dtype=torch.int64))
+    with pytest.raises(Exception, match="max_output_bytes"):
+        code.decode(payload, (1 << 40, 4), limits=Limits())
+
+
+def test_a_codebook_of_one_takes_only_the_head() -> None:
+    code = VQ(1, 2)
+    code.relax(torch.randn(2, 2, 100))
+    code.eval()
+    symbols = torch.zeros(5, 1, 1000, dtype=torch.int64)
+    payload = code.encode(symbols)
+    assert len(payload) <= 16
+    assert np.array_equal(code.decode(payload, symbols.shape).numpy(), symbols.numpy())
