@@ -9,7 +9,7 @@ frozen dataclasses satisfy them. Long because these promises are read together.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from fractions import Fraction
@@ -520,6 +520,14 @@ class StreamingCodec(Codec[T], Protocol[T]):
 
     def decoder(self, header: Header, *, state: bytes | None = None) -> Decoder:
         """A session that takes packets."""
+        ...
+
+    def chunk(self, header: Header, packets: Sequence[Packet]) -> Chunk:
+        """The DATA of packets that follow each other, entry in the signal's units: how files hold them."""
+        ...
+
+    def packets(self, header: Header, chunk: Chunk) -> list[Packet]:
+        """The packets of a DATA, as they were given to `chunk`. CorruptStream."""
         ...
 
 

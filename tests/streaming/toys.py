@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,27 +40,36 @@ class Pcm:
     def decoder(self, header: Header, *, state: bytes | None = None) -> PcmDecoder:
         return PcmDecoder(header, state)
 
+    def chunk(self, header: Header, packets: Sequence[Packet]) -> Chunk:
+        first = packets[0].seq * frame_of(header)
+        count = sum(packet.count or frame_of(header) * (not packet.last) for packet in packets)
+        return Chunk(join_packets([packet.payload for packet in packets]), first, count)
+
+    def packets(self, header: Header, chunk: Chunk) -> list[Packet]:
+        frame = frame_of(header)
+        payloads = split_packets(chunk.payload)
+        counts = [min(frame, chunk.count - i * frame) for i in range(len(payloads))]
+        if chunk.first % frame or min(counts) < 0:
+            raise CorruptStream(f"{len(payloads)} packets for {chunk.count} samples from {chunk.first}")
+        seq = chunk.first // frame
+        return [
+            Packet(seq + i, chunk.first + i * frame, count, payload, True, count < frame)
+            for i, (payload, count) in enumerate(zip(payloads, counts, strict=True))
+        ]
+
     def encode(self, signal: Audio, options: Options, *, threads: int = 1) -> tuple[Header, Iterator[Chunk]]:
         header = Header.of(self, signal, bytes([options.late]))
         session = self.encoder(header, options)
         packets = session.push(signal.samples) + session.finish()
-        return header, iter([Chunk(join_packets([p.payload for p in packets]), 0, signal.num_samples)])
+        return header, iter([self.chunk(header, packets)])
 
     def decode(
         self, header: Header, chunks: ChunkSource, want: Want, *, threads: int = 1, limits: Limits = Limits()
     ) -> Audio:
         session = self.decoder(header)
-        blocks, frame, seq, end = [], frame_of(header), 0, 0
-        for chunk in chunks:
-            seq = chunk.first // frame
-            for payload in split_packets(chunk.payload):
-                last = min((seq + 1) * frame, chunk.first + chunk.count) < (seq + 1) * frame
-                count = chunk.first + chunk.count - seq * frame if last else 0
-                blocks.append(session.push(Packet(seq, seq * frame, count, payload, True, last)))
-                seq += 1
-            end = chunk.first + chunk.count
-        blocks.append(session.finish())
-        samples = np.concatenate([np.zeros((0, header.channels), np.float32), *blocks])[:end]
+        packets = [packet for chunk in chunks for packet in self.packets(header, chunk)]
+        blocks = [session.push(packet) for packet in packets] + [session.finish()]
+        samples = np.concatenate([np.zeros((0, header.channels), np.float32), *blocks])
         return crop(Audio(samples, header.sample_rate_hz), want)
 
 
