@@ -35,7 +35,7 @@ void bind_rans(nb::module_& m) {
                 new (self) HeldTables{std::move(tables)};
             })
         .def_prop_ro("digest", [](const HeldTables& self) { return self.tables->digest(); })
-        .def_prop_ro("num_buckets", [](const HeldTables& self) { return self.tables->buckets().entries.size(); });
+        .def_prop_ro("num_buckets", [](const HeldTables& self) { return self.tables->decode_entries().buckets.size(); });
 
     m.def("apportion", [](nb::ndarray<const uint64_t, nb::ndim<1>, nb::c_contig> weights, uint32_t bits,
                           nb::ndarray<uint32_t, nb::ndim<1>, nb::c_contig> units) {

@@ -1,6 +1,7 @@
 #include "narrows/tables.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <mutex>
 #include <queue>
@@ -20,7 +21,7 @@ void append(std::vector<uint8_t>& bytes, Integer value) {
 
 struct Tables::Lazy {
     std::once_flag once;
-    Buckets buckets;
+    DecodeEntries entries;
 };
 
 Tables::Tables() : lazy_(std::make_unique<Lazy>()) {}
@@ -105,47 +106,105 @@ Status Tables::make(uint32_t bits, std::span<const int32_t> offset, std::span<co
             else if (g)
                 made->reciprocals_[at_token] = {UINT64_MAX / g + 1, start, g};
         }
-    bool records = bits < 16 && !made->any_raw_ && made->cdf_.size() <= 65536;
+    bool records = !made->any_raw_ && made->cdf_.size() <= 65536;
     for (const Table& table : made->tables_) records &= table.num_tokens <= 8192;
-    if (records)
+    if (records) {
         for (const Table& table : made->tables_) {
             const uint32_t high = table.first << 16 | (table.num_tokens - 1) << 3 | table.shift;
             made->encode_records_.push_back(uint64_t{high} << 32 | static_cast<uint32_t>(table.offset));
         }
+        made->encode_quotients_.reserve(made->reciprocals_.size());
+        for (size_t i = 0; i < made->reciprocals_.size(); ++i) {
+            const uint32_t g = std::max(1u, made->reciprocals_[i].g);
+            const float inverse = g == 1 ? 2.0f : static_cast<float>(2.0 / g * (1 - 0x1p-22));
+            const uint32_t high = (made->cdf_[i] & 0xFFFF) | (g - 1) << 16;
+            made->encode_quotients_.push_back(uint64_t{high} << 32 | std::bit_cast<uint32_t>(inverse));
+        }
+    }
     tables = std::move(made);
     return Status::ok;
 }
 
-const Buckets& Tables::buckets() const {
-    std::call_once(lazy_->once, [this] {
-        // Entries hold 15-bit frequencies, 3-bit shifts and 16-bit values; a quarter of L2 holds 2^15 of them.
-        if (bits_ > 15 || any_raw_ || size() > 4096) return;
-        for (const Table& table : tables_) {
-            const int64_t last = table.offset + static_cast<int64_t>(table.span());
-            if (table.offset - (int64_t{1} << table.shift) < INT16_MIN || last > INT16_MAX) return;
+namespace {
+
+// The largest of `least` to min(12, bits) that keeps all tables' runs within 2^15, a quarter of L2 at 8 bytes each.
+uint32_t log2_runs(size_t num_tables, uint32_t bits, uint32_t least) {
+    uint32_t log2 = least;
+    while (log2 < std::min(12u, bits) && (num_tables << (log2 + 1)) <= 32768) ++log2;
+    return log2;
+}
+
+// Calls visit(table, token, first slot) for the first of each of 2^log2 runs of slots of each table.
+template <typename Visit>
+void for_each_run(const Tables& tables, uint32_t log2, Visit visit) {
+    for (const Table& table : tables.all()) {
+        const uint32_t* cdf = tables.cdf().data() + table.first;
+        uint32_t token = 0;
+        for (uint32_t run = 0; run < 1u << log2; ++run) {
+            const uint32_t slot = run << (tables.bits() - log2);
+            while (cdf[token + 1] <= slot) ++token;
+            visit(table, token, slot);
         }
-        uint32_t log2_per_table = 6;
-        while (log2_per_table < std::min(12u, bits_) && (size() << (log2_per_table + 1)) <= 32768) ++log2_per_table;
-        const uint32_t slots = 1u << (bits_ - log2_per_table);
-        std::vector<uint64_t> entries;
-        entries.reserve(size() << log2_per_table);
-        for (const Table& table : tables_) {
-            const uint32_t* cdf = cdf_.data() + table.first;
-            uint32_t token = 0;
-            for (uint32_t slot = 0; slot < 1u << bits_; slot += slots) {
-                while (cdf[token + 1] <= slot) ++token;
-                const uint32_t f0 = cdf[token + 1] - cdf[token];
-                const uint32_t f1 = token + 1 < table.num_tokens ? cdf[token + 2] - cdf[token + 1] : 1;
-                const int32_t value = table.offset + ((static_cast<int32_t>(token) - 1) << table.shift);
-                const uint32_t low = cdf[token] | (f0 - 1) << 15 | uint32_t{table.shift} << 30;
-                const uint32_t high =
-                    (f1 - 1) | uint32_t{table.shift} >> 2 << 15 | static_cast<uint32_t>(value) << 16;
-                entries.push_back(uint64_t{high} << 32 | low);
-            }
-        }
-        lazy_->buckets = {std::move(entries), log2_per_table};
+    }
+}
+
+void make_buckets(const Tables& tables, DecodeEntries& made) {
+    bool shifts = false;
+    for (const Table& table : tables.all()) {
+        shifts |= table.shift > 0;
+        const int64_t last = table.offset + static_cast<int64_t>(table.span());
+        if (table.offset < INT16_MIN || last > INT16_MAX) return;
+    }
+    if (tables.any_raw() || tables.size() > 4096 || (shifts && tables.bits() > 15)) return;
+    made.log2_buckets = log2_runs(tables.size(), tables.bits(), 6);
+    made.buckets.reserve(tables.size() << made.log2_buckets);
+    for_each_run(tables, made.log2_buckets, [&](const Table& table, uint32_t token, uint32_t) {
+        const uint32_t* cdf = tables.cdf().data() + table.first + token;
+        const uint32_t start = cdf[0] >> table.shift;
+        const uint32_t f0 = (cdf[1] - cdf[0]) >> table.shift;
+        const uint32_t f1 = token + 1 < table.num_tokens ? (cdf[2] - cdf[1]) >> table.shift : 1;
+        const int32_t value =
+            token ? table.offset + ((static_cast<int32_t>(token) - 1) << table.shift) : DecodeEntries::kWalk;
+        const uint32_t low = shifts ? start | (f0 - 1) << 15 | uint32_t{table.shift} << 30 : start | (f0 - 1) << 16;
+        const uint32_t high = (f1 - 1) | (shifts ? uint32_t{table.shift} >> 2 << 15 : 0) |
+                              static_cast<uint32_t>(value) << 16;
+        made.buckets.push_back(uint64_t{high} << 32 | low);
     });
-    return lazy_->buckets;
+}
+
+// Tables for byte and token streams: one lookup finds everything.
+void make_slots(const Tables& tables, DecodeEntries& made) {
+    if (tables.bits() != 12 || tables.size() > 16 || tables.any_escape()) return;
+    int64_t least = INT64_MAX, most = INT64_MIN;
+    for (const Table& table : tables.all()) {
+        if (table.shift > 0) return;
+        least = std::min<int64_t>(least, table.offset);
+        most = std::max<int64_t>(most, table.offset + static_cast<int64_t>(table.span()) - 1);
+    }
+    if (most - least > 255) return;
+    made.base = static_cast<int32_t>(least);
+    made.slots.reserve((tables.size() << 12) + 1);
+    for_each_run(tables, 12, [&](const Table& table, uint32_t token, uint32_t slot) {
+        const uint32_t* cdf = tables.cdf().data() + table.first + token;
+        const auto value = static_cast<uint32_t>(table.offset - least) + token - 1;
+        made.slots.push_back((slot - cdf[0]) << 20 | value << 12 | (cdf[1] - cdf[0] - 1));
+    });
+    made.slots.push_back(0);
+}
+
+}  // namespace
+
+const DecodeEntries& Tables::decode_entries() const {
+    std::call_once(lazy_->once, [this] {
+        DecodeEntries made;
+        make_buckets(*this, made);
+        make_slots(*this, made);
+        made.log2_hints = log2_runs(size(), bits_, 0);
+        made.hints.reserve(size() << made.log2_hints);
+        for_each_run(*this, made.log2_hints, [&](const Table&, uint32_t token, uint32_t) { made.hints.push_back(token); });
+        lazy_->entries = std::move(made);
+    });
+    return lazy_->entries;
 }
 
 Status apportion(std::span<const uint64_t> weights, uint32_t bits, std::span<uint32_t> units) {

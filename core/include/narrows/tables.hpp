@@ -35,12 +35,25 @@ struct Reciprocal {
     uint32_t g;
 };
 
-// What the fast decoders look up: 8 bytes for each run of slots of a table, low half
-// start:15 | f0 - 1:15 | shift:2, high half f1 - 1:15 | shift >> 2:1 | value:16. start, f0 and value belong to the
-// token that owns the run's first slot, f1 to the next token.
-struct Buckets {
-    std::vector<uint64_t> entries;  // [num_tables << log2_per_table]; empty if the tables do not fit the scheme
-    uint32_t log2_per_table = 0;
+// What the fast decoders look up.
+struct DecodeEntries {
+    // 8 bytes for each run of slots of a table: 2^log2_buckets runs a table. In a set of tables without shifts
+    // start:16 | f0 - 1:16 in the low half, f1 - 1:16 | value:16 in the high one; with shifts, all in units of
+    // 2^shift slots, start:15 | f0 - 1:15 | shift:2 and f1 - 1:15 | shift >> 2:1 | value:16. start, f0 and value
+    // belong to the token that owns the run's first slot, f1 to the next token. Where an escape owns slots of the
+    // run, value is kWalk: then, and beyond the second token, the boundaries are searched.
+    std::vector<uint64_t> buckets;  // empty if the tables do not fit the scheme
+    uint32_t log2_buckets = 0;
+    static constexpr int32_t kWalk = INT16_MIN;
+
+    // 4 bytes for each slot of a table, at 12 bits without shifts and escapes: slot - start:12 | value - base:8 |
+    // f - 1:12, the last in the low bits. Padded by 4 bytes; empty if the tables do not fit.
+    std::vector<uint32_t> slots;
+    int32_t base = 0;
+
+    // For any table: the token that owns the first slot of each of 2^log2_hints runs.
+    std::vector<uint32_t> hints;
+    uint32_t log2_hints = 0;
 };
 
 class Tables {
@@ -73,7 +86,7 @@ class Tables {
     bool any_raw() const noexcept { return any_raw_; }
 
     // Built at the first call, then shared; thread-safe.
-    const Buckets& buckets() const;
+    const DecodeEntries& decode_entries() const;
     // For each token, at Table::first + token: start << 16 | frequency >> slot_shift (empty at 16 bits), and the
     // same for division by multiplication.
     std::span<const uint32_t> encode_entries() const noexcept { return encode_entries_; }
@@ -81,6 +94,9 @@ class Tables {
     // For each table what vector encoders look up: offset in the low half; shift:3 | num_tokens - 1:13 | first:16
     // in the high half. Empty where a table does not fit.
     std::span<const uint64_t> encode_records() const noexcept { return encode_records_; }
+    // For each token, beside encode_records(): 2 / g as a float, a little less than exact unless g is 1, in the low
+    // half; start:16 | g - 1:16 in the high half. Of use from 12 bits up.
+    std::span<const uint64_t> encode_quotients() const noexcept { return encode_quotients_; }
 
     Tables(const Tables&) = delete;
     Tables& operator=(const Tables&) = delete;
@@ -99,6 +115,7 @@ class Tables {
     std::vector<uint32_t> encode_entries_;
     std::vector<Reciprocal> reciprocals_;
     std::vector<uint64_t> encode_records_;
+    std::vector<uint64_t> encode_quotients_;
     std::unique_ptr<Lazy> lazy_;
 };
 

@@ -131,13 +131,10 @@ uint32_t encode_vectors(EncodeJob<Symbol, Index>& job, Kernels::Encode<Symbol, I
     const __m128i bits = _mm_cvtsi32_si128(static_cast<int>(view.bits));
     const __m128i rest_bits = _mm_cvtsi32_si128(static_cast<int>(32 - view.bits));
     __m512i x[kVectors];
-    for (__m512i& each : x) each = _mm512_set1_epi32(1 << 16);
     uint16_t* words = job.words;
     uint32_t base = job.n / kLanes * kLanes;
-    if (base < job.n) {
-        words += encode_rest(job, base, portable);
-        for (uint32_t v = 0; v < kVectors; ++v) x[v] = _mm512_loadu_si512(job.states + 16 * v);
-    }
+    if (base < job.n) words += encode_rest(job, base, portable);
+    for (uint32_t v = 0; v < kVectors; ++v) x[v] = _mm512_loadu_si512(job.states + 16 * v);
     while (base > 0) {
         base -= kLanes;
         uint32_t escapes = 0;
@@ -180,48 +177,41 @@ template <bool kShifts, typename Symbol, typename Index>
     const auto [low, high] = look_up(view.buckets, at);
 
     const __m512i one = _mm512_set1_epi32(1);
-    const __m512i field = _mm512_set1_epi32(0x7FFF);
-    const __m512i start = _mm512_and_si512(low, field);
-    __m512i d = _mm512_sub_epi32(slot, start);
-    // Frequencies less one.
-    const __m512i f0 = _mm512_and_si512(_mm512_srli_epi32(low, 15), field);
-    const __m512i f1 = _mm512_and_si512(high, field);
-    const __mmask16 next = _mm512_cmpgt_epi32_mask(d, f0);
-    d = _mm512_mask_sub_epi32(d, next, d, _mm512_add_epi32(f0, one));
-    __m512i f = _mm512_mask_blend_epi32(next, f0, f1);
+    const __m512i field = _mm512_set1_epi32(kShifts ? 0x7FFF : 0xFFFF);
+    const __m512i shift =
+        kShifts ? _mm512_or_si512(_mm512_srli_epi32(low, 30),
+                                  _mm512_and_si512(_mm512_srli_epi32(high, 13), _mm512_set1_epi32(4)))
+                : _mm512_setzero_si512();
+    // In units of 2^shift slots.
+    const __m512i unit = kShifts ? _mm512_srlv_epi32(slot, shift) : slot;
+    __m512i j = _mm512_sub_epi32(unit, _mm512_and_si512(low, field));
+    // Sizes less one.
+    const __m512i g0 = kShifts ? _mm512_and_si512(_mm512_srli_epi32(low, 15), field) : _mm512_srli_epi32(low, 16);
+    const __m512i g1 = _mm512_and_si512(high, field);
+    const __mmask16 next = _mm512_cmpgt_epi32_mask(j, g0);
+    j = _mm512_mask_sub_epi32(j, next, j, _mm512_add_epi32(g0, one));
+    __m512i g = _mm512_mask_blend_epi32(next, g0, g1);
     __m512i value = _mm512_srai_epi32(high, 16);
-    __m512i shift = _mm512_setzero_si512();
-    if constexpr (kShifts) {
-        shift = _mm512_or_si512(_mm512_srli_epi32(low, 30),
-                                _mm512_and_si512(_mm512_srli_epi32(high, 13), _mm512_set1_epi32(4)));
-        value = _mm512_mask_add_epi32(value, next, value, _mm512_sllv_epi32(one, shift));
-    } else {
-        value = _mm512_mask_add_epi32(value, next, value, one);
-    }
-    candidates = static_cast<__mmask16>(_mm512_testn_epi32_mask(start, start) & ~next);
-    const __mmask16 slow = _mm512_cmpgt_epi32_mask(d, f);
-    f = _mm512_add_epi32(f, one);
-    if (slow) [[unlikely]] {
-        alignas(64) uint32_t slots[16], ts[16], ds[16], fs[16], values[16];
+    const __mmask16 rare = static_cast<__mmask16>(
+        _mm512_cmpgt_epi32_mask(j, g) | _mm512_cmpeq_epi32_mask(value, _mm512_set1_epi32(DecodeEntries::kWalk)));
+    value = _mm512_mask_add_epi32(value, next, value, kShifts ? _mm512_sllv_epi32(one, shift) : one);
+    g = _mm512_add_epi32(g, one);
+    candidates = 0;
+    if (rare) [[unlikely]] {
+        alignas(64) uint32_t slots[16], ts[16], js[16], gs[16], values[16];
         store(slots, slot);
         store(ts, t);
-        store(ds, d);
-        store(fs, f);
+        store(js, j);
+        store(gs, g);
         store(values, value);
-        walk(view, slow, slots, ts, ds, fs, values);
-        d = _mm512_load_si512(ds);
-        f = _mm512_load_si512(fs);
+        candidates = search(view, rare, slots, ts, js, gs, values);
+        j = _mm512_load_si512(js);
+        g = _mm512_load_si512(gs);
         value = _mm512_load_si512(values);
     }
-    const __m512i quotient = _mm512_srl_epi32(x, widths.bits);
-    if constexpr (kShifts) {
-        const __m512i j = _mm512_srlv_epi32(d, shift);
-        store_symbols(symbols, _mm512_add_epi32(value, _mm512_sub_epi32(d, _mm512_sllv_epi32(j, shift))));
-        return _mm512_add_epi32(_mm512_mullo_epi32(_mm512_srlv_epi32(f, shift), quotient), j);
-    } else {
-        store_symbols(symbols, value);
-        return _mm512_add_epi32(_mm512_mullo_epi32(f, quotient), d);
-    }
+    if constexpr (kShifts) value = _mm512_add_epi32(value, _mm512_sub_epi32(slot, _mm512_sllv_epi32(unit, shift)));
+    store_symbols(symbols, value);
+    return _mm512_add_epi32(_mm512_mullo_epi32(g, _mm512_srl_epi32(x, widths.bits)), j);
 }
 
 [[gnu::always_inline]] inline __m512i refill(__m512i x, const uint16_t*& words) {
@@ -266,7 +256,7 @@ template <auto kKernel, typename Symbol, typename Index>
 uint32_t encode(EncodeJob<Symbol, Index>& job) {
     const auto portable = kScalarKernels.*kKernel;
     // Below 12 bits a float quotient may err by more than one.
-    if (job.view->bits >= 12 && job.view->encode_records) {
+    if (job.view->bits >= 12 && job.view->bits < 16 && job.view->encode_records) {
         const bool shifts = job.view->any_shift;
         if (job.lanes == 32)
             return shifts ? encode_vectors<2, true>(job, portable) : encode_vectors<2, false>(job, portable);

@@ -33,18 +33,28 @@ class Positions {
 // Tables as plain pointers: kernels call nothing inline that is shared with code for other instruction sets.
 struct TableView {
     explicit TableView(const Tables& tables);
+    void for_decoding(const Tables& tables);  // sets what follows `bits`
     const Table* tables;
     const uint32_t* cdf;
     const Reciprocal* reciprocals;
-    const uint32_t* encode_entries;     // null at 16 bits
-    const uint64_t* encode_records;     // null where a table does not fit
-    const uint64_t* buckets = nullptr;  // for decoding; null if the tables do not fit the scheme
-    uint32_t log2_buckets = 0;          // of a table
-    uint32_t bits;
+    const uint32_t* encode_entries;    // null at 16 bits
+    const uint64_t* encode_records;    // null where a table does not fit
+    const uint64_t* encode_quotients;  // likewise
     bool any_escape;
     bool any_shift;
+    uint32_t bits;
+    const uint64_t* buckets = nullptr;  // null if the tables do not fit the scheme
+    uint32_t log2_buckets = 0;          // of a table
+    const uint32_t* slots = nullptr;    // null likewise
+    int32_t base = 0;                   // of the values of slots
+    const uint32_t* hints = nullptr;
+    uint32_t log2_hints = 0;  // of a table
 };
 
+// Jobs run in one call or in several, for consecutive parts of the symbols of a chunk: `states` carry over. Parts
+// are whole groups of lanes, but for the chunk's last.
+
+// The encoder takes the parts from last to first.
 template <typename Symbol, typename Index>
 struct EncodeJob {
     const Symbol* symbols;
@@ -53,14 +63,15 @@ struct EncodeJob {
     uint32_t lanes;
     const TableView* view;
     uint16_t* words;             // room for n + 32
-    uint32_t states[kMaxLanes];  // out
+    uint32_t states[kMaxLanes];  // in and out
     Positions escapes;           // out, descending
     bool closed = false;         // out: a symbol lies outside a table without an escape
 };
 
+// The decoder takes them from first to last.
 template <typename Symbol, typename Index>
 struct DecodeJob {
-    Symbol* symbols;     // out; at an escape its low bits added to offset - 2^shift
+    Symbol* symbols;     // out; at an escape its low bits added to offset, modulo 2^slot_shift: see escape_place
     const Index* index;  // each names a table
     uint32_t n;
     uint32_t lanes;
@@ -68,9 +79,12 @@ struct DecodeJob {
     const uint16_t* words;  // kPadding words before the first and behind the last may be read, not used
     uint32_t num_words;
     uint32_t states[kMaxLanes];  // in: each at least 2^16; out
-    Positions candidates;        // out, ascending: escapes, and in a mixture of tables first tokens without one
-    bool fits = true;            // out: every value fits Symbol
+    Positions candidates;        // out, ascending: escapes, and perhaps first tokens of tables without one
+    bool fits = true;            // out: every value but an escape's fits Symbol
 };
+
+// What a decoder stores at an escape, less its low bits of at most 7: fits every Symbol.
+[[gnu::always_inline]] inline int32_t escape_place(int32_t offset) { return (offset & 127) - 128; }
 
 // Words beside those given that a decoding kernel may read.
 inline constexpr size_t kPadding = 32;

@@ -150,13 +150,10 @@ uint32_t encode_vectors(EncodeJob<Symbol, Index>& job, Kernels::Encode<Symbol, I
     const int32x4_t bits = shift_count(view.bits);
     const int32x4_t minus_rest_bits = vnegq_s32(shift_count(32 - view.bits));
     uint32x4_t x[kVectors];
-    for (uint32x4_t& each : x) each = vdupq_n_u32(1 << 16);
     uint16_t* words = job.words;
     uint32_t base = job.n / kLanes * kLanes;
-    if (base < job.n) {
-        words += encode_rest(job, base, portable);
-        for (uint32_t v = 0; v < kVectors; ++v) x[v] = vld1q_u32(job.states + 4 * v);
-    }
+    if (base < job.n) words += encode_rest(job, base, portable);
+    for (uint32_t v = 0; v < kVectors; ++v) x[v] = vld1q_u32(job.states + 4 * v);
     while (base > 0) {
         base -= kLanes;
         uint32_t escapes = 0;
@@ -198,49 +195,41 @@ template <bool kShifts, typename Symbol, typename Index>
         view.buckets, vaddq_u32(vshlq_u32(t, widths.log2_buckets), vshlq_u32(slot, widths.minus_bucket)));
 
     const uint32x4_t one = vdupq_n_u32(1);
-    const uint32x4_t field = vdupq_n_u32(0x7FFF);
-    const uint32x4_t start = vandq_u32(entry.low, field);
-    uint32x4_t d = vsubq_u32(slot, start);
-    // Frequencies less one.
-    const uint32x4_t f0 = vandq_u32(vshrq_n_u32(entry.low, 15), field);
-    const uint32x4_t f1 = vandq_u32(entry.high, field);
-    const uint32x4_t next = vcgtq_u32(d, f0);
-    d = vsubq_u32(d, vandq_u32(next, vaddq_u32(f0, one)));
-    uint32x4_t f = vbslq_u32(next, f1, f0);
+    const uint32x4_t field = vdupq_n_u32(kShifts ? 0x7FFF : 0xFFFF);
+    const int32x4_t shift =
+        kShifts ? vreinterpretq_s32_u32(vorrq_u32(vshrq_n_u32(entry.low, 30),
+                                                  vandq_u32(vshrq_n_u32(entry.high, 13), vdupq_n_u32(4))))
+                : vdupq_n_s32(0);
+    // In units of 2^shift slots.
+    const uint32x4_t unit = kShifts ? vshlq_u32(slot, vnegq_s32(shift)) : slot;
+    uint32x4_t j = vsubq_u32(unit, vandq_u32(entry.low, field));
+    // Sizes less one.
+    const uint32x4_t g0 = kShifts ? vandq_u32(vshrq_n_u32(entry.low, 15), field) : vshrq_n_u32(entry.low, 16);
+    const uint32x4_t g1 = vandq_u32(entry.high, field);
+    const uint32x4_t next = vcgtq_u32(j, g0);
+    j = vsubq_u32(j, vandq_u32(next, vaddq_u32(g0, one)));
+    uint32x4_t g = vbslq_u32(next, g1, g0);
     uint32x4_t value = vreinterpretq_u32_s32(vshrq_n_s32(vreinterpretq_s32_u32(entry.high), 16));
-    int32x4_t shift = vdupq_n_s32(0);
-    if constexpr (kShifts) {
-        shift = vreinterpretq_s32_u32(
-            vorrq_u32(vshrq_n_u32(entry.low, 30), vandq_u32(vshrq_n_u32(entry.high, 13), vdupq_n_u32(4))));
-        value = vaddq_u32(value, vandq_u32(next, vshlq_u32(one, shift)));
-    } else {
-        value = vsubq_u32(value, next);
-    }
-    candidates = mask_of(vbicq_u32(vceqzq_u32(start), next));
-    const uint32x4_t beyond = vcgtq_u32(d, f);
-    f = vaddq_u32(f, one);
-    if (const uint32_t slow = mask_of(beyond)) [[unlikely]] {
-        uint32_t slots[4], ts[4], ds[4], fs[4], values[4];
+    const uint32x4_t rare =
+        vorrq_u32(vcgtq_u32(j, g), vceqq_u32(value, vreinterpretq_u32_s32(vdupq_n_s32(DecodeEntries::kWalk))));
+    value = kShifts ? vaddq_u32(value, vandq_u32(next, vshlq_u32(one, shift))) : vsubq_u32(value, next);
+    g = vaddq_u32(g, one);
+    candidates = 0;
+    if (const uint32_t mask = mask_of(rare)) [[unlikely]] {
+        uint32_t slots[4], ts[4], js[4], gs[4], values[4];
         vst1q_u32(slots, slot);
         vst1q_u32(ts, t);
-        vst1q_u32(ds, d);
-        vst1q_u32(fs, f);
+        vst1q_u32(js, j);
+        vst1q_u32(gs, g);
         vst1q_u32(values, value);
-        walk(view, slow, slots, ts, ds, fs, values);
-        d = vld1q_u32(ds);
-        f = vld1q_u32(fs);
+        candidates = search(view, mask, slots, ts, js, gs, values);
+        j = vld1q_u32(js);
+        g = vld1q_u32(gs);
         value = vld1q_u32(values);
     }
-    const uint32x4_t quotient = vshlq_u32(x, widths.minus_bits);
-    if constexpr (kShifts) {
-        const int32x4_t right = vnegq_s32(shift);
-        const uint32x4_t j = vshlq_u32(d, right);
-        store_symbols(symbols, vaddq_u32(value, vsubq_u32(d, vshlq_u32(j, shift))));
-        return vmlaq_u32(j, vshlq_u32(f, right), quotient);
-    } else {
-        store_symbols(symbols, value);
-        return vmlaq_u32(d, f, quotient);
-    }
+    if constexpr (kShifts) value = vaddq_u32(value, vsubq_u32(slot, vshlq_u32(unit, shift)));
+    store_symbols(symbols, value);
+    return vmlaq_u32(j, g, vshlq_u32(x, widths.minus_bits));
 }
 
 [[gnu::always_inline]] inline uint32x4_t refill(uint32x4_t x, const uint16_t*& words) {
@@ -287,7 +276,7 @@ template <auto kPortable, typename Symbol, typename Index>
 uint32_t encode(EncodeJob<Symbol, Index>& job) {
     const auto portable = kScalarKernels.*kPortable;
     // Below 12 bits a float quotient may err by more than one.
-    if (job.view->bits >= 12 && job.view->encode_records) {
+    if (job.view->bits >= 12 && job.view->bits < 16 && job.view->encode_records) {
         const bool shifts = job.view->any_shift;
         if (job.lanes == 32)
             return shifts ? encode_vectors<8, true>(job, portable) : encode_vectors<8, false>(job, portable);

@@ -157,6 +157,7 @@ Status encode_chunk(std::span<const Symbol> symbols, std::span<const Index> inde
     job.lanes = 1u << log2;
     const TableView view(tables);
     job.view = &view;
+    std::fill_n(job.states, kMaxLanes, kLow);
     const auto words = std::make_unique_for_overwrite<uint16_t[]>(symbols.size() + kMaxLanes);
     job.words = words.get();
 
@@ -256,7 +257,7 @@ bool read_side(DecodeJob<Symbol, Index>& job, const Tables& tables, BitReader& s
         uint64_t z;
         int32_t value;
         if (!side.get_exp_golomb(table.shift - table.slot_shift + 2u, z)) return false;
-        // What the slots carried: the kernel added it to offset - 2^shift.
+        // What the slots carried: the kernel added it to a number like offset in its low bits.
         const uint32_t low = (static_cast<uint32_t>(job.symbols[i]) - static_cast<uint32_t>(table.offset)) &
                              ((1u << table.slot_shift) - 1);
         if (!escape_value(z << table.slot_shift | low, table, value)) return false;
@@ -323,10 +324,7 @@ Status decode_chunk(std::span<const uint8_t> payload, const Place& place, std::s
     job.n = header.num_symbols;
     job.lanes = header.lanes();
     TableView view(tables);
-    if (const Buckets& buckets = tables.buckets(); !buckets.entries.empty()) {
-        view.buckets = buckets.entries.data();
-        view.log2_buckets = buckets.log2_per_table;
-    }
+    view.for_decoding(tables);
     job.view = &view;
     job.num_words = header.num_words;
     const size_t word_bytes = 2 * size_t{header.num_words};

@@ -8,19 +8,31 @@
 namespace narrows {
 namespace {
 
-// The lanes of `slow`: slots beyond a bucket's second token, found by walking. `f` is a frequency.
-[[gnu::noinline]] void walk(const TableView& view, uint32_t slow, const uint32_t* slot, const uint32_t* t,
-                            uint32_t* d, uint32_t* f, uint32_t* value) {
-    for (; slow; slow &= slow - 1) {
-        const auto lane = static_cast<uint32_t>(__builtin_ctz(slow));
+// The lanes of `rare`: escapes, and slots beyond a bucket's second token, whose owner is searched. In units of
+// 2^shift slots j is the slot less the token's start and g the token's size. Returns the lanes with escapes.
+[[gnu::noinline]] uint32_t search(const TableView& view, uint32_t rare, const uint32_t* slot, const uint32_t* t,
+                                  uint32_t* j, uint32_t* g, uint32_t* value) {
+    uint32_t escapes = 0;
+    for (; rare; rare &= rare - 1) {
+        const auto lane = static_cast<uint32_t>(__builtin_ctz(rare));
         const Table& table = view.tables[t[lane]];
         const uint32_t* cdf = view.cdf + table.first;
         uint32_t token = 0;
-        while (cdf[token + 1] <= slot[lane]) ++token;
-        d[lane] = slot[lane] - cdf[token];
-        f[lane] = cdf[token + 1] - cdf[token];
-        value[lane] = static_cast<uint32_t>(table.offset) + ((token - 1) << table.shift);
+        for (uint32_t count = table.num_tokens; count > 1;) {
+            const uint32_t half = count / 2;
+            if (cdf[token + half] <= slot[lane]) token += half;
+            count -= half;
+        }
+        j[lane] = (slot[lane] - cdf[token]) >> table.shift;
+        g[lane] = (cdf[token + 1] - cdf[token]) >> table.shift;
+        if (token == 0) {
+            value[lane] = static_cast<uint32_t>(escape_place(table.offset));
+            escapes |= 1u << lane;
+        } else {
+            value[lane] = static_cast<uint32_t>(table.offset) + ((token - 1) << table.shift);
+        }
     }
+    return escapes;
 }
 
 // The lanes of `outside`: their low bits are those of the escape's number. True if a table has no escape.
@@ -67,6 +79,7 @@ uint32_t encode_rest(EncodeJob<Symbol, Index>& job, uint32_t base, Kernels::Enco
     rest.lanes = job.lanes;
     rest.view = job.view;
     rest.words = job.words;
+    for (uint32_t lane = 0; lane < job.lanes; ++lane) rest.states[lane] = job.states[lane];
     const uint32_t num_words = portable(rest);
     for (uint32_t lane = 0; lane < job.lanes; ++lane) job.states[lane] = rest.states[lane];
     for (size_t i = 0; i < rest.escapes.size(); ++i) job.escapes.add(base + rest.escapes[i]);
@@ -91,6 +104,7 @@ uint32_t decode_rest(DecodeJob<Symbol, Index>& job, uint32_t base, uint32_t num_
     const uint32_t left = portable(rest);
     for (uint32_t lane = 0; lane < job.lanes; ++lane) job.states[lane] = rest.states[lane];
     for (size_t i = 0; i < rest.candidates.size(); ++i) job.candidates.add(base + rest.candidates[i]);
+    job.fits &= rest.fits;
     return left;
 }
 
