@@ -1,10 +1,10 @@
-"""Instructions a symbol of the rANS kernels, counted under Callgrind: a guard that a busy machine cannot blur.
+"""Instructions a symbol of the rANS kernels, counted under Callgrind: a guard that noise cannot blur.
 
     python benchmarks/instructions.py             # counts, and compares with core/bench/instructions.json
     python benchmarks/instructions.py --record    # writes that file: after a change that is meant
 
-Counts depend on the compiler, so they are compared only where it is the one that the file names. The program is
-core/bench/count_rans.cpp, built with the C++ tests.
+Counts depend on the compiler, so they are compared only where it is the one that the file names. The program
+is core/bench/count_rans.cpp, built with the C++ tests.
 """
 
 from __future__ import annotations

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from ink import INK, OURS
 from peers import PEERS
 from rows import Row, is_ours
 
 from narrows.eval.curves import Curve, rate_at
 
-INK = "#808080"  # the one grey that stands out from white and from black
-OURS = ("#e8590c", "#c2255c", "#9c36b5")
 THEIRS = {
     "jpeg420": "#868e96",
     "jpeg444": "#adb5bd",

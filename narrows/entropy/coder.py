@@ -196,13 +196,17 @@ def decode(
     Traceback (most recent call last):
     narrows.errors.TruncatedStream: a chunk is longer than the payload
     """
-    which = _index(index)
     wanted = np.dtype(dtype)
     working = wanted if wanted in _DECODED_DTYPES else np.dtype(np.int16)
     if working != wanted and wanted != np.dtype(np.int8):
         raise ValueError(f"decoded symbols are int8, int16 or int32, not {wanted}")
     if threads < 1:
         raise ValueError("threads is positive")
+    if isinstance(index, np.ndarray) and not index.flags.c_contiguous:
+        limits.check(
+            "max_output_bytes", index.size * working.itemsize
+        )  # a broadcast one is about to be copied
+    which = _index(index)
     limits.check("max_output_bytes", which.size * working.itemsize)
     adaptive = isinstance(tables, Adaptive)
     symbols = np.empty(which.shape, _INT32 if adaptive else working)

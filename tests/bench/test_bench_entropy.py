@@ -91,6 +91,7 @@ def test_the_exact_length_is_that_of_the_distributions():
     assert work.exact_bits == pytest.approx(sum(each))
 
 
+@pytest.mark.slow
 def test_the_core_and_the_tables_are_compressais():
     models = pytest.importorskip("compressai.entropy_models")
     work = workloads.make("w1", 3000)

@@ -7,7 +7,6 @@ has 16 tables of 8 symbols, W4 one table of bytes.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from narrows.entropy import Tables
+from narrows.entropy import Tables, scale_family
+from narrows.entropy.distributions import SCALE_BITS
 
 Floats = npt.NDArray[np.float64]
 
@@ -132,23 +132,12 @@ def gaussians(
     )
 
 
-def gaussian_tables(scales: Floats, bits: int = 15) -> Tables:
-    """Return escape-coded tables: tails cut at half a slot, tokens of 2**k values for scales above 8."""
-    rows, escapes, offsets, shifts = [], [], [], []
-    for scale in scales.tolist():
-        shift = int(math.log2(scale / 4)) if scale > 8 else 0
-        step = 1 << shift
-        half = 0
-        while _mass((half + 0.5) * step, (half + 1.5) * step, scale) > 0.5 / 2 ** (bits - shift):
-            half += 1
-        first = -half * step - step // 2
-        edges = [first + i * step - 0.5 for i in range(2 * half + 2)]
-        row = [_mass(a, b, scale) for a, b in itertools.pairwise(edges)]
-        rows.append(row)
-        escapes.append(max(0.0, 1 - math.fsum(row)))
-        offsets.append(first)
-        shifts.append(shift)
-    return Tables.from_pmf(rows, offsets, bits=bits, shift=shifts, escape=escapes)
+def gaussian_tables(scales: Floats) -> Tables:
+    """Return the shipped tables of these scales, or the ones made in integers where they are not shipped."""
+    integers = np.rint(scales * 2**SCALE_BITS).astype(np.int64)
+    shipped = scale_family("gaussian", 64)
+    near = len(scales) == 64 and bool(np.abs(shipped.scales - integers).max() <= 1)
+    return shipped.tables if near else scale_family("gaussian", integers).tables
 
 
 def quantized_cdfs(pmfs: Sequence[Floats], bits: int, *, tail: float = 1e-9) -> list[npt.NDArray[np.int32]]:
