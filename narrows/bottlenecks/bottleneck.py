@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from narrows.entropy import EntropyModel, Plan, Tables, decode_symbols, encode_symbols
+from narrows.entropy import Plan, Tables, decode_symbols, encode_symbols
 from narrows.errors import SignalError
 from narrows.limits import Limits
+
+Ints = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,42 @@ class ByRow:
     tables: Tables
     passes = 1
 
-    def plan(self, k: int, known: Any, side: Any) -> Plan:
-        return Plan(..., row_index(known.shape))
+    def plan(self, k: int, known: Ints, side: Any) -> Plan:
+        return Plan(..., self.index(known))
+
+    def index(self, symbols: Ints) -> Ints:
+        """Return the table of each of `symbols` [batch, rows, ...], in a shape that broadcasts to theirs."""
+        return row_index(symbols.shape)
 
 
-def row_index(shape: Sequence[int]) -> Any:
+@dataclass(frozen=True, eq=False)
+class Gated:
+    """An entropy model of symbols whose first `gates` rows are flags that the rows after them depend on.
+
+    A value row has the flag of its number, or the only one, and is coded where that is set, by table
+    `value_tables[row]`; elsewhere by the last table, which costs nothing. Flags have the first tables.
+    """
+
+    tables: Tables
+    gates: int
+    value_tables: Ints
+    passes = 2
+
+    def plan(self, k: int, known: Ints, side: Any) -> Plan:
+        half = (slice(None), slice(0, self.gates) if k == 0 else slice(self.gates, None))
+        return Plan(half, np.ascontiguousarray(self.index(known)[half]))
+
+    def index(self, symbols: Ints) -> Ints:
+        """Return the table of each of `symbols` [batch, rows, ...]: those of values follow from the flags."""
+        flags = symbols[:, : self.gates]
+        ones = [1] * (symbols.ndim - 2)
+        chosen = np.where(flags > 0, self.value_tables.reshape(-1, *ones), len(self.tables) - 1)
+        return np.concatenate([np.broadcast_to(row_index(flags.shape), flags.shape), chosen], 1).astype(
+            np.uint16
+        )
+
+
+def row_index(shape: Sequence[int]) -> Ints:
     """Return the row of each symbol of `shape` [batch, rows, ...], as an array that broadcasts to it."""
     return np.arange(shape[1], dtype=np.uint16).reshape(-1, *[1] * (len(shape) - 2))
 
@@ -121,7 +155,7 @@ class Bottleneck(nn.Module, ABC):
             symbols = self._symbols(z)
         return Relaxed(self.dequantize(symbols), self.rate_bits(symbols))
 
-    def entropy_model(self) -> EntropyModel:
+    def entropy_model(self) -> ByRow | Gated:
         """Return which table codes which symbol, frozen as integers."""
         return ByRow(self.tables())
 
@@ -139,7 +173,7 @@ class Bottleneck(nn.Module, ABC):
 
     def rate_bits(self, symbols: Tensor) -> Tensor:
         """Return the ideal code length of each batch item under `tables`, [batch] float64."""
-        tables = self.tables()
-        index = np.broadcast_to(row_index(symbols.shape), symbols.shape)
-        items = zip(symbols.cpu().numpy(), index, strict=True)
-        return torch.tensor([tables.cost_bits(*item) for item in items], dtype=torch.float64)
+        model, values = self.entropy_model(), symbols.cpu().numpy()
+        index = np.broadcast_to(model.index(values), values.shape)
+        items = zip(values, index, strict=True)
+        return torch.tensor([model.tables.cost_bits(*item) for item in items], dtype=torch.float64)

@@ -66,11 +66,12 @@ class Histogram(nn.Module):
         """The part of each row's symbols that has been seen of late (half a count or more), [rows]."""
         return (self.counts >= 0.5).double().mean(1)
 
-    def tables(self, sizes: Tensor | None = None) -> Tables:
+    def tables(self, sizes: Tensor | None = None, bits: int | None = None) -> Tables:
         """Return a table a row: every symbol is possible, the seen ones by their counts.
 
         Rows with an escape are cut to the symbols that have been seen; tables without one are closed. `sizes`
-        [rows] are the sizes of rows that have fewer symbols than the others.
+        [rows] are the sizes of rows that have fewer symbols than the others; `bits` is by default 15, for
+        large codes 16.
         """
         weights, offsets, escapes = [], [], []
         lengths = [self.counts.shape[1]] * len(self.counts) if sizes is None else sizes.tolist()
@@ -89,7 +90,7 @@ class Histogram(nn.Module):
             offsets.append(self.offset + first)
             escapes.append((outer + 0.5) / (total + 0.5 * (last - first)))
         widest = max(len(row) for row in weights)
-        bits = 15 if widest <= 2**13 else 16
+        bits = bits or (15 if widest <= 2**13 else 16)
         return Tables.from_pmf(weights, offsets, bits=bits, escape=escapes if self.escape else False)
 
 
@@ -104,3 +105,8 @@ def joined(tables: Sequence[Tables]) -> Tables:
         np.concatenate([part.size for part in tables]),
         np.concatenate(rows),
     )
+
+
+def nothing(bits: int = 15) -> Tables:
+    """Return one closed table of one symbol, 0: coding it costs nothing."""
+    return Tables.from_pmf([[1.0]], [0], bits=bits, escape=False)

@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import lgamma, log
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from narrows.bottlenecks.bottleneck import Bottleneck, Relaxed, check_symbols, row_index, straight_through
-from narrows.bottlenecks.prior import Histogram, joined
-from narrows.entropy import Plan, Tables, decode_symbols, encode_symbols
+from narrows.bottlenecks.bottleneck import Bottleneck, Gated, Relaxed, check_symbols, straight_through
+from narrows.bottlenecks.prior import Histogram, joined, nothing
+from narrows.entropy import Tables
 from narrows.errors import CorruptStream, OptionError
 from narrows.limits import Limits
 
 _MOST = 255  # steps of a magnitude with a count of its own; what is above is escaped
 _SELECTIONS = ("top-k", "norm", "pursuit")
-
-
-@dataclass(frozen=True, eq=False)
-class FlagsFirst:
-    """An entropy model of [batch, 2 * atoms, ...]: a flag an atom, then the magnitudes of those flagged.
-
-    What is not flagged is coded by the last table, which costs nothing.
-    """
-
-    tables: Tables
-    passes = 2
-
-    def plan(self, k: int, known: Any, side: Any) -> Plan:
-        atoms = known.shape[1] // 2
-        half = (slice(None), slice(k * atoms, (k + 1) * atoms))
-        if k == 0:
-            return Plan(
-                half, np.broadcast_to(row_index((len(known), atoms, *known.shape[2:])), known[half].shape)
-            )
-        return Plan(half, np.where(known[:, :atoms] > 0, atoms, atoms + 1).astype(np.uint16))
 
 
 class Sparse(Bottleneck):
@@ -104,36 +82,28 @@ class Sparse(Bottleneck):
 
     def tables(self) -> Tables:
         """Return a table of flags for each atom, then that of the magnitudes and one that costs nothing."""
-        sizes = self.sizes.tables()
-        nothing = Tables.from_pmf([[1.0]], [0], bits=sizes.bits, escape=False)
-        return joined([self.flags.tables(), sizes, nothing])
+        return joined([self.flags.tables(), self.sizes.tables(), nothing()])
 
-    def entropy_model(self) -> FlagsFirst:
-        return FlagsFirst(self.tables())
+    def entropy_model(self) -> Gated:
+        atoms = len(self.weight)
+        return Gated(self.tables(), atoms, np.full(atoms, atoms))
 
     def encode(self, symbols: Tensor) -> bytes:
-        flags = (symbols > 0).long()
-        return encode_symbols(
-            self.entropy_model(), torch.cat([flags, symbols], 1).cpu().numpy(), hash_index=False
-        )
+        return super().encode(self._with_flags(symbols))
 
     def decode(self, payload: bytes, shape: Sequence[int], *, limits: Limits = Limits()) -> Tensor:
-        both = (shape[0], 2 * shape[1], *shape[2:])
-        found = decode_symbols(self.entropy_model(), payload, both, limits=limits)
-        flags, symbols = torch.from_numpy(found.astype(np.int64)).chunk(2, 1)
+        both = super().decode(payload, (shape[0], 2 * shape[1], *shape[2:]), limits=limits)
+        flags, symbols = both.chunk(2, 1)
         if bool((symbols[flags > 0] < 1).any()):
             raise CorruptStream("a selected atom has no magnitude")
         return symbols
 
     def rate_bits(self, symbols: Tensor) -> Tensor:
-        tables, last = self.tables(), len(self.weight)
-        costs = []
-        for item in symbols.cpu().numpy().reshape(len(symbols), last, -1):
-            index = np.broadcast_to(np.arange(last)[:, None], item.shape)
-            chosen = item[item > 0]
-            sizes = tables.cost_bits(chosen, np.full(chosen.size, last))
-            costs.append(tables.cost_bits(item > 0, index) + sizes)
-        return torch.tensor(costs, dtype=torch.float64)
+        return super().rate_bits(self._with_flags(symbols))
+
+    @staticmethod
+    def _with_flags(symbols: Tensor) -> Tensor:
+        return torch.cat([(symbols > 0).long(), symbols], 1)
 
     def _count(self, symbols: Tensor) -> Tensor:
         """Count the symbols of a training step; return what they cost, [batch]."""

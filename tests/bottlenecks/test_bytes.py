@@ -16,6 +16,7 @@ from narrows.bottlenecks.gaussian import Gaussian  # noqa: E402
 from narrows.bottlenecks.lfq import LFQ  # noqa: E402
 from narrows.bottlenecks.rvq import RVQ, BinaryRVQ, ProductVQ  # noqa: E402
 from narrows.bottlenecks.scalar import Scalar  # noqa: E402
+from narrows.bottlenecks.select import Select  # noqa: E402
 from narrows.bottlenecks.sign import Sign  # noqa: E402
 from narrows.bottlenecks.sparse import Sparse  # noqa: E402
 from narrows.bottlenecks.vq import VQ, GumbelVQ  # noqa: E402
@@ -36,6 +37,7 @@ CASES: dict[str, tuple[Callable[[], Bottleneck], int, int]] = {
     "product-vq": (lambda: ProductVQ(4, 16, 8), 8, 64),
     "rvq": (lambda: RVQ(4, 16, 3), 3, 64),
     "scalar": (lambda: Scalar(4, step=0.25), 4, 64),
+    "select": (lambda: Select(FSQ([8, 5, 5])), 4, 64),
     "sign": (lambda: Sign(16), 16, 32),
     "sparse": (lambda: Sparse(8, 64, 5), 8, 16),
     "vq": (lambda: VQ(64, 4), 4, 128),
