@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from narrows.entropy import Plan, Tables, decode_symbols, encode_symbols
+from narrows.entropy import EntropyModel, Plan, Tables, decode_symbols, encode_symbols
 from narrows.errors import SignalError
 from narrows.limits import Limits
 
@@ -65,6 +65,12 @@ def along_channels(values: Tensor, ndim: int) -> Tensor:
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     """Return the value of `hard` with the gradient of `soft`. Not for decoding: its last bits differ."""
     return soft + (hard - soft).detach()
+
+
+class Indexed(EntropyModel, Protocol):
+    """An entropy model that names each symbol's table from whole arrays too, as the rate needs."""
+
+    def index(self, symbols: Ints) -> Ints: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +161,7 @@ class Bottleneck(nn.Module, ABC):
             symbols = self._symbols(z)
         return Relaxed(self.dequantize(symbols), self.rate_bits(symbols))
 
-    def entropy_model(self) -> ByRow | Gated:
+    def entropy_model(self) -> Indexed:
         """Return which table codes which symbol, frozen as integers."""
         return ByRow(self.tables())
 
