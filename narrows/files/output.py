@@ -50,6 +50,23 @@ def atomic(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[Bin
         _remove(part)
 
 
+@contextlib.contextmanager
+def live(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[BinaryIO]:
+    """Open `path` itself for output that is of use while it grows; it stays whatever happens.
+
+    It is created exclusively: FileExistsError if it exists, unless `force`, which empties it.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | (os.O_TRUNC if force else os.O_EXCL)
+    try:
+        handle = os.open(path, flags, 0o666)
+    except FileExistsError:
+        if stat.S_ISREG(os.stat(path).st_mode):
+            raise
+        handle = os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0))  # a pipe or device is meant so
+    with os.fdopen(handle, "wb") as file:
+        yield file
+
+
 def discard_parts() -> None:
     """Remove the parts of all outputs under way: for a process that ends without unwinding its stack."""
     for part in list(_parts):

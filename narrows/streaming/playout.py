@@ -8,6 +8,7 @@ of what was last heard, fading out.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from narrows.contracts import Decoder, Packet
 from narrows.errors import PacketError
 from narrows.streaming import wire
 from narrows.streaming.clock import Drift, Stretcher
-from narrows.streaming.jitter import JitterBuffer, Step
+from narrows.streaming.jitter import Due, JitterBuffer, Step
 
 Floats = npt.NDArray[np.float32]
 
@@ -41,8 +42,8 @@ class Played:
 class Playout:
     """One received stream. `put` packets as they come, `read` samples as they are needed.
 
-    `packet_s` is the decoder's `latency.frame_ms`; samples are float32 [time, channels] at
-    `sample_rate_hz`.
+    Samples are float32 [time, channels] at `sample_rate_hz`. `on_packet` gets each packet, in order, when it
+    is decoded; copies are not shown to it.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Playout:
         min_delay_s: float = 0,
         max_delay_s: float = 1,
         correct_drift: bool = True,
+        on_packet: Callable[[Packet], None] | None = None,
     ) -> None:
         self.buffer = JitterBuffer(
             decoder.latency.frame_ms / 1000,
@@ -68,6 +70,7 @@ class Playout:
         self._decoder = decoder
         self._stretcher = Stretcher(channels)
         self._correct_drift = correct_drift
+        self.on_packet = on_packet
         self._queue: list[Floats] = []
         self._queued = 0
         self._mirror = np.zeros((0, channels), np.float32)
@@ -95,6 +98,7 @@ class Playout:
     def put(self, packet: Packet, now_s: float) -> None:
         """A packet that arrived at `now_s`, and the copies in it."""
         media_s = packet.seq * self.buffer.packet_s
+        self._jumped |= not self.buffer.started and packet.seq > 0
         self.buffer.put(packet, now_s)
         if self.buffer.counts.resyncs != self._resyncs:
             self._resyncs = self.buffer.counts.resyncs
@@ -132,12 +136,15 @@ class Playout:
             case Step.HOLD:
                 self._hold()
             case Step.SKIP:
-                self._fade_from = self._decode(due.packet)
+                self._fade_from = self._decode(due)
             case Step.PLAY | Step.LOSE:
-                self._emit(self._decode(due.packet))
+                self._emit(self._decode(due))
         return True
 
-    def _decode(self, packet: Packet | None) -> Floats:
+    def _decode(self, due: Due) -> Floats:
+        packet = due.packet
+        if packet is not None and not due.copied and self.on_packet is not None:
+            self.on_packet(packet)
         begin_s = time.thread_time()
         refused = False
         try:
@@ -151,7 +158,8 @@ class Playout:
         if packet is None or refused:
             self.played.concealed += len(samples)
         elif self._jumped:
-            # The decoder filled the whole way that the numbers jumped; no time has passed for it.
+            # The decoder filled the whole way that the numbers jumped, or all before the first packet that
+            # came; no time has passed for it.
             samples = samples[-round(self.buffer.packet_s * self.sample_rate_hz) :]
             self._jumped = False
         return samples

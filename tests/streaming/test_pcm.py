@@ -1,0 +1,142 @@
+import io
+import wave
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from narrows.errors import CorruptStream, OptionError, SignalError
+from narrows.streaming import pcm
+
+FORMATS = ["u8", "s16le", "s24le", "s32le", "f32le"]
+
+
+class Trickle(io.RawIOBase):
+    """A pipe that gives a byte or three at a time and cannot seek."""
+
+    def __init__(self, data):
+        self._data, self._turn = data, 0
+
+    def readable(self):
+        return True
+
+    def read(self, size=-1):
+        self._turn += 1
+        count = min(1 + 2 * (self._turn % 2), size)
+        part, self._data = self._data[:count], self._data[count:]
+        return part
+
+
+def numbers(channels, count=100):
+    rng = np.random.default_rng(channels)
+    return np.clip(rng.normal(0, 0.4, (count, channels)), -1, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("sample", FORMATS)
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_samples_come_back_to_the_precision_of_their_format(sample, channels):
+    fmt = pcm.Format(sample, 16_000, channels)
+    samples = numbers(channels)
+    back = pcm.decode(pcm.encode(samples, fmt), fmt)
+    step = {"u8": 2**-7, "s16le": 2**-15, "s24le": 2**-23, "s32le": 2**-23, "f32le": 0}[sample]
+    values = back / 32_768 if back.dtype == np.int16 else back
+    assert np.abs(values - samples).max() <= step
+    assert back.shape == samples.shape
+
+
+def test_what_a_session_returns_survives_24_bits():
+    samples = (np.arange(-(2**23), 2**23, 9973) / 2**23).astype(np.float32)[:, np.newaxis]
+    fmt = pcm.Format("s24le", 16_000, 1)
+    assert np.array_equal(pcm.decode(pcm.encode(samples, fmt), fmt), samples)
+
+
+@given(st.binary(max_size=200), st.integers(1, 9))
+def test_blocks_join_to_the_whole_and_a_cut_frame_is_left(data, size):
+    fmt = pcm.Format("s16le", 8000, 2)
+    blocks = list(pcm.read_blocks(Trickle(data), fmt, size))
+    whole = pcm.decode(data[: len(data) // 4 * 4], fmt)
+    assert np.array_equal(np.concatenate([*blocks, whole[:0]]), whole)
+    assert all(len(block) == size for block in blocks[:-1])
+
+
+@pytest.mark.parametrize("sample", ["u8", "s16le", "s24le", "s32le"])
+def test_wav_is_that_of_the_standard_library(sample, tmp_path):
+    fmt = pcm.Format(sample, 22_050, 2)
+    path = tmp_path / "a.wav"
+    with path.open("wb") as file:
+        writer = pcm.Writer(file, fmt, wav=True)
+        for block in np.array_split(numbers(2), 7):
+            writer.write(block)
+        writer.close()
+    with wave.open(str(path)) as other:
+        assert (other.getframerate(), other.getnchannels(), other.getnframes()) == (22_050, 2, 100)
+        data = other.readframes(100)
+    assert data == pcm.encode(numbers(2), fmt)
+    with path.open("rb") as file:
+        assert pcm.open_wav(file) == fmt
+
+
+def test_wav_through_a_pipe_has_no_length_and_is_read_to_its_end():
+    fmt = pcm.Format("s16le", 16_000, 1)
+    data = pcm.wav_head(fmt) + pcm.encode(numbers(1), fmt)
+    assert data[40:44] == b"\xff\xff\xff\xff"
+    pipe = Trickle(data)
+    assert pcm.open_wav(pipe) == fmt
+    assert sum(len(block) for block in pcm.read_blocks(pipe, fmt, 33)) == 100
+
+
+def test_float_and_extensible_wavs_with_other_chunks(tmp_path):
+    soundfile = pytest.importorskip("soundfile")
+    for subtype, file_format in (("FLOAT", "WAV"), ("PCM_24", "WAVEX")):
+        path = tmp_path / "b.wav"
+        soundfile.write(path, numbers(2), 48_000, subtype=subtype, format=file_format)
+        with path.open("rb") as file:
+            fmt = pcm.open_wav(file)
+            (block,) = pcm.read_blocks(file, fmt, 100)
+        assert (fmt.sample_rate_hz, fmt.channels) == (48_000, 2)
+        assert np.abs(block[:100] - numbers(2)).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"RIFF",
+        b"ID3",
+        b"RIFF\0\0\0\0WAVE",
+        b"RIFF\0\0\0\0WAVEdata\4\0\0\0",
+        b"RIFF\0\0\0\0WAVEfmt \xff\xff\xff\x7f",
+        b"RIFF\0\0\0\0WAVEfmt \4\0\0\0abcd",
+        b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0" + bytes(16),
+    ],
+)
+def test_what_is_no_wav(data):
+    with pytest.raises((CorruptStream, SignalError)):
+        pcm.open_wav(Trickle(data))
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_a_wav_or_refused(data):
+    try:
+        pcm.open_wav(io.BytesIO(b"RIFF\0\0\0\0WAVE" + data))
+    except (CorruptStream, SignalError):
+        return
+
+
+def test_nan_is_refused_and_loud_floats_are_clipped():
+    fmt = pcm.Format("f32le", 16_000, 1)
+    with pytest.raises(SignalError, match="NaN"):
+        list(pcm.read_blocks(io.BytesIO(np.float32([0, np.nan]).tobytes()), fmt, 10))
+    (block,) = pcm.read_blocks(io.BytesIO(np.float32([3, -3]).tobytes()), fmt, 10)
+    assert block.tolist() == [[1], [-1]]
+    loud = np.array([[2.0], [-2.0]])
+    assert pcm.decode(pcm.encode(loud, pcm.Format()), pcm.Format()).tolist() == [[32_767], [-32_768]]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "s16le", "s16le:16000", "s16:16000:1", "s16le:x:1", "s16le:0:1", "s16le:8000:0"]
+)
+def test_what_is_no_format(text):
+    with pytest.raises(OptionError):
+        pcm.Format.parse(text)
