@@ -12,4 +12,5 @@ NB_MODULE(_core, m) {
     bind_graphics(m);
     bind_wave(m);
     bind_models(m);
+    bind_stack(m);
 }

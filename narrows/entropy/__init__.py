@@ -25,6 +25,7 @@ from narrows.entropy.models import (
     decode_symbols,
     encode_symbols,
 )
+from narrows.entropy.stack import Stack
 from narrows.entropy.tables import Tables
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "RangeDecoder",
     "RangeEncoder",
     "ScaleFamily",
+    "Stack",
     "Static",
     "Tables",
     "cumulative",

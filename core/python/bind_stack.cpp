@@ -1,0 +1,40 @@
+#include <cstring>
+
+#include "bind_arrays.hpp"
+#include "narrows/stack.hpp"
+
+std::shared_ptr<const narrows::Tables> tables_of(nb::handle held);
+
+void bind_stack(nb::module_& m) {
+    using narrows::Stack;
+    nb::class_<Stack>(m, "Stack")
+        .def(nb::init<>())
+        .def("__copy__", [](const Stack& self) { return Stack(self); })
+        .def("push",
+             [](Stack& self, const Array& symbols, const Array& index, nb::handle tables) {
+                 const auto held = tables_of(tables);
+                 const narrows::Indexes i = indexes_of(index);
+                 run(symbols.size() * 4, [&](std::string& what) {
+                     return self.push(span_of<int32_t>(symbols), i, *held, what);
+                 });
+             })
+        .def("pop",
+             [](Stack& self, const WritableArray& symbols, const Array& index, nb::handle tables) {
+                 const auto held = tables_of(tables);
+                 const narrows::Indexes i = indexes_of(index);
+                 const std::span out{static_cast<int32_t*>(symbols.data()), symbols.size()};
+                 run(out.size_bytes(), [&](std::string& what) { return self.pop(out, i, *held, what); });
+             })
+        .def("state", &Stack::state)
+        .def("num_words", [](const Stack& self) { return self.words().size(); })
+        .def("words",
+             [](const Stack& self) {
+                 return nb::bytes(reinterpret_cast<const char*>(self.words().data()), self.words().size_bytes());
+             })
+        .def("set", [](Stack& self, uint64_t state, const nb::bytes& words) {
+            std::vector<uint32_t> values(words.size() / 4);
+            std::memcpy(values.data(), words.c_str(), 4 * values.size());
+            if (words.size() % 4 != 0 || self.set(state, std::move(values)) != narrows::Status::ok)
+                throw nb::value_error("no stack has that state");
+        });
+}
