@@ -9,7 +9,7 @@ frozen dataclasses satisfy them. Long because these promises are read together.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from fractions import Fraction
@@ -498,6 +498,19 @@ class Decoder(Protocol):
         """As the encoder's: `frame_ms` is how long a packet lasts, which play-out needs to know."""
         ...
 
+    @property
+    def packet_frames(self) -> int:
+        """By how much seq grows from packet to packet."""
+        ...
+
+    def samples_before(self, seq: int) -> int:
+        """Samples of the signal that packets below `seq` add."""
+        ...
+
+    def seek(self, seq: int) -> None:
+        """Go on at `seq` as if nothing had been heard before: for who joins late, or a sender that jumped."""
+        ...
+
     def push(self, packet: Packet | None) -> Array:
         """Samples of `packet`; None is lost: conceal. PacketError leaves the state untouched."""
         ...
@@ -522,12 +535,15 @@ class StreamingCodec(Codec[T], Protocol[T]):
         """A session that takes packets."""
         ...
 
-    def chunk(self, header: Header, packets: Sequence[Packet]) -> Chunk:
-        """The DATA of packets that follow each other, entry in the signal's units: how files hold them."""
+    def chunk(self, packets: list[Packet], first: int) -> Chunk:
+        """A DATA chunk of packets that follow each other, adding samples from `first` on.
+
+        An empty payload stands for a packet that never came.
+        """
         ...
 
-    def packets(self, header: Header, chunk: Chunk) -> list[Packet]:
-        """The packets of a DATA, as they were given to `chunk`. CorruptStream."""
+    def blocks(self, header: Header, chunks: ChunkSource) -> Iterator[T]:
+        """The signal in blocks, one in memory at a time; `header` need not know its length."""
         ...
 
 

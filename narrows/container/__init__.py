@@ -17,7 +17,6 @@ from narrows.container.forms import (
     tags_bytes,
     varint,
 )
-from narrows.container.packets import join_packets, split_packets
 from narrows.container.reader import Reader, Source, meeting
 from narrows.container.writer import Writer
 
@@ -30,12 +29,10 @@ __all__ = [
     "Writer",
     "check_limits",
     "header_bytes",
-    "join_packets",
     "meeting",
     "parse_header",
     "preamble",
     "read_preamble",
-    "split_packets",
     "tags_bytes",
     "varint",
 ]

@@ -49,6 +49,7 @@ class Counts:
     """What a buffer has seen and done, in packets."""
 
     received: int = 0
+    refused: int = 0
     duplicate: int = 0
     late: int = 0
     played: int = 0
@@ -63,7 +64,8 @@ class JitterBuffer:
     """Buffers packets of `packet_s` seconds each; the caller brings the time, of any steady clock.
 
     `min_delay_s` and `max_delay_s` bound how far play-out is behind the fastest packet of the window.
-    `lookahead_s` is how much of the next packet the decoder needs, which play-out begins later by.
+    `lookahead_s` is how much of the next packet the decoder needs, which play-out begins later by; `frames`
+    how much seq grows from packet to packet.
 
     >>> from narrows.contracts import Packet
     >>> from narrows.streaming.jitter import JitterBuffer
@@ -74,14 +76,20 @@ class JitterBuffer:
     """
 
     def __init__(
-        self, packet_s: float, *, lookahead_s: float = 0, min_delay_s: float = 0, max_delay_s: float = 1
+        self,
+        packet_s: float,
+        *,
+        frames: int = 1,
+        lookahead_s: float = 0,
+        min_delay_s: float = 0,
+        max_delay_s: float = 1,
     ) -> None:
         check_range("min_delay_s", min_delay_s, 0, max_delay_s)
         check_range("max_delay_s", max_delay_s, packet_s, 60)
-        self.packet_s = packet_s
+        self.packet_s, self.frames = packet_s, frames
         self.counts = Counts()
         self._lookahead_s, self._min_s, self._max_s = lookahead_s, min_delay_s, max_delay_s
-        self._capacity = int(max_delay_s / packet_s) + 128
+        self._capacity = frames * (int(max_delay_s / packet_s) + 128)
         self._packets: dict[int, Packet] = {}
         self._copies: dict[int, Packet] = {}
         self._received: set[int] = set()
@@ -129,9 +137,16 @@ class JitterBuffer:
         wanted = self._sorted[rank] + _MARGIN * self.packet_s
         return min(max(wanted, fastest + self._min_s), fastest + self._max_s)
 
+    def media_s(self, seq: int) -> float:
+        """Where in the stream a packet begins."""
+        return seq / self.frames * self.packet_s
+
     def put(self, packet: Packet, now_s: float) -> None:
         """A packet that arrived. What cannot be used is counted and dropped."""
         seq = packet.seq
+        if seq % self.frames:
+            self.counts.refused += 1
+            return
         if seq in self._received:
             self.counts.duplicate += 1
             return
@@ -142,7 +157,7 @@ class JitterBuffer:
         self.counts.received += 1
         self._received.add(seq)
         if self.next_seq - seq <= self._capacity:
-            self._note(now_s, now_s - seq * self.packet_s)
+            self._note(now_s, now_s - self.media_s(seq))
         if packet.last:
             self._last = seq
         if self._next is not None and seq < self._next:
@@ -165,7 +180,7 @@ class JitterBuffer:
         self._forget(now_s)
         if now_s < self._begin_s:
             return self._hold() if self.started else Due(Step.WAIT)
-        self._delay_s = now_s - self._next * self.packet_s
+        self._delay_s = now_s - self.media_s(self._next)
         if not self.started:
             return self._take(self._next, Step.PLAY)
         excess = (self._delay_s - self.target_s) / self.packet_s
@@ -187,9 +202,9 @@ class JitterBuffer:
         return Due(Step.HOLD)
 
     def _take(self, seq: int, step: Step) -> Due:
-        self._next = seq + 1
+        self._next = seq + self.frames
         packet, copy = self._packets.pop(seq, None), self._copies.pop(seq, None)
-        self._received.discard(seq - _MEMORY_PACKETS)
+        self._received.discard(seq - _MEMORY_PACKETS * self.frames)
         if packet is not None or copy is not None:
             self._streak = 0
             self.counts.played += 1

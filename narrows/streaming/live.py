@@ -171,7 +171,7 @@ class Incoming:
         self.num_payload_bytes += len(packet.payload)
         self.rate.add(now_s, len(packet.payload))
         # Interarrival jitter as RTP defines it (RFC 3550, 6.4.1): a running mean of changes of transit.
-        transit_s = now_s - packet.seq * buffer.packet_s
+        transit_s = now_s - buffer.media_s(packet.seq)
         if self._transit_s is not None:
             self.jitter_s += (abs(transit_s - self._transit_s) - self.jitter_s) / 16
         self._transit_s = transit_s
@@ -181,7 +181,8 @@ class Incoming:
         """Packets that have not arrived, of those up to the highest that has."""
         if self.first_seq is None:
             return 0
-        return max(self.stream.seq - self.first_seq + 1 - self.playout.buffer.counts.received, 0)
+        buffer = self.playout.buffer
+        return max((self.stream.seq - self.first_seq) // buffer.frames + 1 - buffer.counts.received, 0)
 
     def statistics(self, now_s: float) -> dict[str, Any]:
         """What was received and played so far, and where the delay comes from."""

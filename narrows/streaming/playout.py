@@ -59,6 +59,7 @@ class Playout:
     ) -> None:
         self.buffer = JitterBuffer(
             decoder.latency.frame_ms / 1000,
+            frames=decoder.packet_frames,
             lookahead_s=decoder.latency.lookahead_ms / 1000,
             min_delay_s=min_delay_s,
             max_delay_s=max_delay_s,
@@ -97,14 +98,13 @@ class Playout:
 
     def put(self, packet: Packet, now_s: float) -> None:
         """A packet that arrived at `now_s`, and the copies in it."""
-        media_s = packet.seq * self.buffer.packet_s
         self._jumped |= not self.buffer.started and packet.seq > 0
         self.buffer.put(packet, now_s)
         if self.buffer.counts.resyncs != self._resyncs:
             self._resyncs = self.buffer.counts.resyncs
             self._jumped = True
             self.drift.reset()
-        self.drift.add(media_s, now_s)
+        self.drift.add(self.buffer.media_s(packet.seq), now_s)
         for copy in wire.copy_packets(packet):
             self.buffer.put_copy(copy)
 
@@ -147,6 +147,10 @@ class Playout:
             self.on_packet(packet)
         begin_s = time.thread_time()
         refused = False
+        if self._jumped:
+            # Nothing was heard before the first packet, or in what a sender jumped over: nothing to conceal.
+            self._jumped = False
+            self._decoder.seek(due.seq)
         try:
             block = self._decoder.push(packet)
         except PacketError:
@@ -157,11 +161,6 @@ class Playout:
         samples = np.asarray(block, dtype=np.float32).reshape(-1, self.channels)
         if packet is None or refused:
             self.played.concealed += len(samples)
-        elif self._jumped:
-            # The decoder filled the whole way that the numbers jumped, or all before the first packet that
-            # came; no time has passed for it.
-            samples = samples[-round(self.buffer.packet_s * self.sample_rate_hz) :]
-            self._jumped = False
         return samples
 
     def _emit(self, block: Floats) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from dataclasses import replace
+from typing import Any, BinaryIO, cast
 
 from narrows import container
-from narrows.contracts import Decoder, Kind, Media, Packet, StreamingCodec
+from narrows.contracts import Decoder, Header, Kind, Media, Packet, StreamingCodec
 from narrows.errors import OptionError, UnsupportedStream
 from narrows.limits import Limits
 from narrows.signals import Array
@@ -18,29 +19,33 @@ CHUNK_S = 1.0
 class Recording:
     """Packets into a file, a chunk a second, each flushed: a crash loses at most that second.
 
-    `header` is the session's; `packet_s` how long its packets last. Packets come in order; where some are
-    missing a new chunk begins behind the hole. `finish` writes the rest and END, and leaves the file open.
+    `header` is the session's. Packets come in order; those between that did not come are noted as missing.
+    `finish` writes the rest and END, and leaves the file open.
     """
 
-    def __init__(self, file: BinaryIO, header: bytes, packet_s: float, *, note: str = "") -> None:
-        _, self._header = container.read_preamble(container.Input(header))
-        self._codec: StreamingCodec[Any] = _streaming(self._header)
-        self._writer = container.Writer(file, self._header, live=True)
+    def __init__(self, file: BinaryIO, header: bytes, *, note: str = "") -> None:
+        _, parsed = container.read_preamble(container.Input(header))
+        self._codec = _streaming(parsed)
+        self._session: Decoder = self._codec.decoder(parsed)  # knows how long packets are; decodes nothing
+        self._writer = container.Writer(file, parsed, live=True)
         if note:
             self._writer.metadata(Kind.NOTE, note.encode())
         self._packets: list[Packet] = []
-        self._per_chunk = max(round(CHUNK_S / packet_s), 1)
+        self._per_chunk = max(round(CHUNK_S * 1000 / self._session.latency.frame_ms), 1)
+        self._next: int | None = None
         self.num_packets = 0
 
     def add(self, packet: Packet) -> None:
         """The next packet. ValueError for one that is not above the last."""
-        if self._packets and packet.seq <= self._packets[-1].seq:
-            raise ValueError(f"packet {packet.seq} after {self._packets[-1].seq}")
-        if self._packets and packet.seq != self._packets[-1].seq + 1:
-            self._write()
-        self._packets.append(packet)
+        if self._next is not None and packet.seq < self._next:
+            raise ValueError(f"packet {packet.seq} where {self._next} is next")
+        step = self._session.packet_frames
+        for seq in range(packet.seq if self._next is None else self._next, packet.seq, step):
+            self._put(Packet(seq, 0, 0, b"", key=True))
+        self._put(packet)
         self.num_packets += 1
-        if len(self._packets) >= self._per_chunk or packet.last:
+        self._next = packet.seq + step
+        if packet.last:
             self._write()
 
     def finish(self) -> None:
@@ -48,17 +53,29 @@ class Recording:
         self._write()
         self._writer.finish()
 
+    def _put(self, packet: Packet) -> None:
+        if not packet.last:  # the wire gives the last packet's count only
+            before, after = (
+                self._session.samples_before(seq)
+                for seq in (packet.seq, packet.seq + self._session.packet_frames)
+            )
+            packet = replace(packet, count=after - before)
+        self._packets.append(packet)
+        if len(self._packets) >= self._per_chunk:
+            self._write()
+
     def _write(self) -> None:
         if self._packets:
-            self._writer.write(self._codec.chunk(self._header, self._packets))
+            first = self._session.samples_before(self._packets[0].seq)
+            self._writer.write(self._codec.chunk(self._packets, first))
             self._packets = []
 
 
 class Replay:
     """A coded file as a stream of blocks, also from a pipe that is still being written.
 
-    Iterating gives float32 [time, channels], packet by packet; holes of a live file are concealed by the
-    decoder. Without `partial` a file without END raises TruncatedStream after its last whole chunk.
+    Iterating gives float32 [time, channels] as they are decoded. Without `partial` a file without END raises
+    TruncatedStream after its last whole chunk.
     """
 
     def __init__(self, file: BinaryIO, limits: Limits = Limits(), *, partial: bool = False) -> None:
@@ -70,16 +87,13 @@ class Replay:
 
     def __iter__(self) -> Iterator[Array]:
         source = self._reader.source()
-        decoder: Decoder = self._codec.decoder(self.header)
-        for chunk in source:
-            for packet in self._codec.packets(self.header, chunk):
-                yield decoder.push(packet)
-        yield decoder.finish()
+        for block in self._codec.blocks(self.header, source):
+            yield block.samples
         source.finish()
 
 
-def _streaming(header: Any) -> StreamingCodec[Any]:
+def _streaming(header: Header) -> StreamingCodec[Any]:
     found = codec_of(header)
     if "streaming" not in found.traits:
         raise OptionError(f"{found.name} has no sessions: it lacks the trait streaming")
-    return found  # type: ignore[return-value]
+    return cast("StreamingCodec[Any]", found)

@@ -203,6 +203,17 @@ def test_what_lies_far_behind_is_late_and_changes_nothing():
     assert (buffer.counts.late, buffer.counts.resyncs, buffer.counts.held) == (50, 0, 0)
 
 
+def test_packets_of_several_frames_count_frames():
+    buffer = JitterBuffer(0.1, frames=5)
+    for seq in (0, 5, 15, 7):
+        buffer.put(packet(seq), 0.02 * seq)
+    dues = [buffer.pull(0.12 + 0.1 * i) for i in range(4)]
+    assert [(due.step, due.seq) for due in dues] == [
+        (Step.PLAY, 0), (Step.PLAY, 5), (Step.LOSE, 10), (Step.PLAY, 15)
+    ]  # fmt: skip
+    assert buffer.counts.refused == 1
+
+
 def test_play_out_begins_later_by_what_the_decoder_looks_ahead():
     buffer = JitterBuffer(PACKET_S, lookahead_s=0.02)
     buffer.put(packet(0), 1.0)

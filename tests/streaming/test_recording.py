@@ -15,12 +15,11 @@ from narrows.files import output
 from narrows.streaming.recording import Recording, Replay
 
 RATE_HZ = 16_000
-PACKET_S = 0.02
 
 
 def record(packets, header, **more):
     file = io.BytesIO()
-    recording = Recording(file, header, PACKET_S, **more)
+    recording = Recording(file, header, **more)
     for packet in packets:
         recording.add(packet)
     recording.finish()
@@ -51,7 +50,7 @@ def test_a_recording_decodes_to_what_went_in(speech, count, late):
 def test_chunks_are_flushed_each_second(speech):
     header, packets = coded(speech)
     file = io.BytesIO()
-    recording = Recording(file, header, PACKET_S)
+    recording = Recording(file, header)
     sizes = []
     for packet in packets:
         recording.add(packet)
@@ -64,7 +63,7 @@ def test_chunks_are_flushed_each_second(speech):
 def test_without_end_what_is_whole_decodes_if_asked_for(speech, keep):
     header, packets = coded(speech)
     file = io.BytesIO()
-    recording = Recording(file, header, PACKET_S)
+    recording = Recording(file, header)
     for packet in packets[:keep]:
         recording.add(packet)
     data = file.getvalue()
@@ -99,9 +98,9 @@ def test_holes_are_kept_and_concealed(speech):
 
 def test_packets_go_forward_only(speech):
     header, packets = coded(speech[:3200])
-    recording = Recording(io.BytesIO(), header, PACKET_S)
+    recording = Recording(io.BytesIO(), header)
     recording.add(packets[3])
-    with pytest.raises(ValueError, match="after 3"):
+    with pytest.raises(ValueError, match="4 is next"):
         recording.add(packets[2])
 
 
@@ -141,7 +140,7 @@ from narrows.files import output
 from narrows.streaming.recording import Recording
 session = narrows.encoder("pcm", sample_rate_hz=16000)
 with output.live(sys.argv[1]) as file:
-    recording = Recording(file, session.header, 0.02)
+    recording = Recording(file, session.header)
     for i in range(100000):
         for packet in session.push(np.full((320, 1), i % 100, np.int16)):
             recording.add(packet)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from narrows import container
-from narrows.container import join_packets, split_packets
+from narrows.container import Input, varint
 from narrows.contracts import Chunk, ChunkSource, Header, Latency, Packet, Want, check_range, crop
 from narrows.errors import CorruptStream, PacketError, SignalError
 from narrows.limits import Limits
@@ -40,35 +40,33 @@ class Pcm:
     def decoder(self, header: Header, *, state: bytes | None = None) -> PcmDecoder:
         return PcmDecoder(header, state)
 
-    def chunk(self, header: Header, packets: Sequence[Packet]) -> Chunk:
-        first = packets[0].seq * frame_of(header)
-        count = sum(packet.count or frame_of(header) * (not packet.last) for packet in packets)
-        return Chunk(join_packets([packet.payload for packet in packets]), first, count)
+    def chunk(self, packets: list[Packet], first: int) -> Chunk:
+        payload = varint(packets[0].seq) + b"".join(varint(len(p.payload)) + p.payload for p in packets)
+        return Chunk(payload, first, sum(packet.count for packet in packets))
 
-    def packets(self, header: Header, chunk: Chunk) -> list[Packet]:
+    def blocks(self, header: Header, chunks: ChunkSource) -> Iterator[Audio]:
+        session = self.decoder(header)
         frame = frame_of(header)
-        payloads = split_packets(chunk.payload)
-        counts = [min(frame, chunk.count - i * frame) for i in range(len(payloads))]
-        if chunk.first % frame or min(counts) < 0:
-            raise CorruptStream(f"{len(payloads)} packets for {chunk.count} samples from {chunk.first}")
-        seq = chunk.first // frame
-        return [
-            Packet(seq + i, chunk.first + i * frame, count, payload, True, count < frame)
-            for i, (payload, count) in enumerate(zip(payloads, counts, strict=True))
-        ]
+        for chunk in chunks:
+            data = Input(chunk.payload)
+            seq, left = data.varint(), chunk.count
+            while data.position < len(chunk.payload):
+                payload = data.read(data.varint())
+                count = min(frame, left)
+                packet = Packet(seq, seq * frame, count, payload, True, count < frame)
+                yield Audio(session.push(packet if payload else None), header.sample_rate_hz)
+                seq, left = seq + 1, left - count
+        yield Audio(session.finish(), header.sample_rate_hz)
 
     def encode(self, signal: Audio, options: Options, *, threads: int = 1) -> tuple[Header, Iterator[Chunk]]:
         header = Header.of(self, signal, bytes([options.late]))
         session = self.encoder(header, options)
-        packets = session.push(signal.samples) + session.finish()
-        return header, iter([self.chunk(header, packets)])
+        return header, iter([self.chunk(session.push(signal.samples) + session.finish(), 0)])
 
     def decode(
         self, header: Header, chunks: ChunkSource, want: Want, *, threads: int = 1, limits: Limits = Limits()
     ) -> Audio:
-        session = self.decoder(header)
-        packets = [packet for chunk in chunks for packet in self.packets(header, chunk)]
-        blocks = [session.push(packet) for packet in packets] + [session.finish()]
+        blocks = [block.samples for block in self.blocks(header, chunks)]
         samples = np.concatenate([np.zeros((0, header.channels), np.float32), *blocks])
         return crop(Audio(samples, header.sample_rate_hz), want)
 
@@ -128,6 +126,8 @@ class PcmEncoder:
 
 
 class PcmDecoder:
+    packet_frames = 1
+
     def __init__(self, header: Header, state: bytes | None) -> None:
         if len(header.params) != 1:
             raise CorruptStream(f"params has {len(header.params)} bytes, not 1")
@@ -144,6 +144,12 @@ class PcmDecoder:
 
     def _array(self, values: Any) -> Any:
         return None if values is None else np.array(values, np.float32).reshape(-1, self._channels)
+
+    def samples_before(self, seq: int) -> int:
+        return seq * self._frame
+
+    def seek(self, seq: int) -> None:
+        self._seq, self._last = seq - 1, None
 
     def push(self, packet: Packet | None) -> Any:
         if packet is None:
