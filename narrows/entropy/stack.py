@@ -73,7 +73,7 @@ class Stack:
     def tobytes(self, *, check: bool = True) -> bytes:
         """Return the stack as bytes, 4 of them a checksum unless `check` is false."""
         head = bytes([_KIND, _CHECK if check else 0]) + varint(self._held.num_words())
-        out = head + int(self._held.state()).to_bytes(8, "little") + self._held.words()
+        out: bytes = head + int(self._held.state()).to_bytes(8, "little") + self._held.words()
         return out + crc32c(out).to_bytes(4, "little") if check else out
 
     @classmethod

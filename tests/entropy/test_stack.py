@@ -34,12 +34,9 @@ def test_pops_undo_pushes_whatever_the_tables(seed: int, count: int, extremes: l
     states = [stack.tobytes()]
     for tables in (WIDE, QUARTER, WIDE):
         index = rng.integers(0, len(tables), count + len(extremes)).astype(np.uint8)
-        near = tables.offset[index[:count]].astype(np.int64) + rng.integers(
-            0, 2 if tables is QUARTER else 12000, count
-        )
-        symbols = np.clip(
-            np.concatenate([near, extremes if tables is WIDE else [0] * len(extremes)]), -(2**31), 2**31 - 1
-        )
+        near = rng.integers(0, 2 if tables is QUARTER else 12000, count) + tables.offset[index[:count]]
+        far = extremes if tables is WIDE else [0] * len(extremes)
+        symbols = np.clip(np.concatenate([near, far]), -(2**31), 2**31 - 1)
         stack.push(symbols.astype(np.int64), index, tables)
         pushed.append((symbols, index, tables))
         states.append(stack.tobytes())
@@ -126,7 +123,7 @@ def test_callers_mistakes_change_nothing() -> None:
     stack = Stack(b"abcd")
     before = stack.tobytes()
     for symbols, index in (([0, 1], [0]), ([0], [2]), ([0, 2], [0, 0]), ([0, -1], [0, 0])):
-        with pytest.raises(ValueError, match="length|names no table|outside"):
+        with pytest.raises(ValueError, match=r"length|names no table|outside"):
             stack.push(symbols, index, QUARTER)
     with pytest.raises(ValueError, match="names no table"):
         stack.pop([0, 7], QUARTER)
