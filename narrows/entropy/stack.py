@@ -62,7 +62,7 @@ class Stack:
 
     def size_bits(self) -> float:
         """Return what is on the stack in bits, fractions included; 0 where it is as it was made."""
-        return 32.0 * self._held.num_words() + math.log2(self._held.state()) - 32
+        return 32.0 * int(self._held.num_words()) + math.log2(self._held.state()) - 32
 
     def copy(self) -> Stack:
         """Return the same stack, apart."""
