@@ -4,8 +4,8 @@
     python benchmarks/entropy.py --rounds 1 --symbols 500000 w1 w2
     narrows bench entropy --json > rows.jsonl; python benchmarks/entropy.py --rows rows.jsonl
 
-Nanoseconds belong to the processor that the target was set on; where this one is slower or busier, the ratio to
-a peer measured in the same rounds decides.
+Nanoseconds belong to the processor that the target was set on; where this one is slower or busier, the ratio
+to a peer measured in the same rounds decides.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Line:
 
     def cells(self) -> list[str]:
         """Return the cells of a table's row."""
-        word = {True: "yes", False: "NO", None: "not here"}[self.passed]
+        word = {True: "yes", False: "NO", None: "not here" if self.must else ""}[self.passed]
         return [self.target, self.must, self.aim, self.measured, word]
 
 

@@ -19,7 +19,7 @@ NAMES = {
 ISAS = {"avx512": "AVX-512", "avx2": "AVX2", "neon": "NEON", "scalar": "portable C++"}
 PEERS = {
     "torch_ans": "torch_ans, best mode",
-    "constriction": "constriction, best way",
+    "constriction": "constriction, sorted by table",
     "compressai, C++ core": "CompressAI's C++ core",
     "torchac": "torchac",
     "compressai": "CompressAI, EntropyModel",
@@ -37,6 +37,16 @@ def best(rows: list[Row], case: str, coder: str, direction: str, isa: str = "") 
         and f"{direction}_ns" in row
     ]
     return min(found, default=None)
+
+
+def _all_ns(rows: list[Row]) -> list[float]:
+    return [
+        row[key]
+        for row in rows
+        if row["case"] in WORKLOADS
+        for key in ("encode_ns", "decode_ns")
+        if key in row
+    ]
 
 
 def speeds(rows: list[Row], path: Path) -> None:
@@ -65,10 +75,9 @@ def speeds(rows: list[Row], path: Path) -> None:
                 continue
             axis.plot([min(held.values()), max(held.values())], [height, height], color=color, linewidth=1.2)
             for case, value in held.items():
-                axis.plot(
-                    value, height, WORKLOADS[case], color=color, markersize=6, alpha=0.85, markeredgewidth=0
-                )
+                axis.plot(value, height, WORKLOADS[case], color=color, fillstyle="none", markersize=7)
         axis.set_xscale("log")
+        axis.set_xlim(left=1 if min(_all_ns(rows)) >= 1 else 0.5)
         axis.set_title(f"{direction}, ns a symbol", color=INK, fontsize=10, loc="left")
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axis.tick_params(colors=INK, which="both", left=False)
@@ -80,7 +89,9 @@ def speeds(rows: list[Row], path: Path) -> None:
     for label, (coder, _, _) in zip(axes[0].get_yticklabels(), reversed(lines), strict=True):
         label.set_color(OURS[0] if coder == "narrows" else INK)
     marks = [
-        mpl.lines.Line2D([], [], color=INK, marker=mark, linestyle="", markersize=6, label=NAMES[case])
+        mpl.lines.Line2D(
+            [], [], color=INK, marker=mark, linestyle="", fillstyle="none", markersize=7, label=NAMES[case]
+        )
         for case, mark in WORKLOADS.items()
     ]
     figure.legend(handles=marks, loc="lower center", ncols=4, frameon=False, fontsize=9, handletextpad=0.2)

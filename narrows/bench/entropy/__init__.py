@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from narrows.bench.entropy import machine, others, ours, workloads
+from narrows.bench.entropy import machine, modes, others, ours, workloads
 from narrows.bench.entropy.rows import Row, Settings
 from narrows.errors import OptionError
 
@@ -22,9 +22,9 @@ CASES: dict[str, Callable[[str, Settings], Iterator[Row]]] = {
     "chunks": ours.chunks,
     "tables": ours.tables,
     "range": ours.range_coder,
-    "compressai": ours.compressai_mode,
-    "autoregressive": ours.autoregressive,
-    "cuda": ours.cuda,
+    "compressai": modes.compressai_mode,
+    "autoregressive": modes.autoregressive,
+    "cuda": modes.cuda,
 }
 DEFAULT_ROUNDS = 5
 

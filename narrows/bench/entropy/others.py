@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -81,8 +78,7 @@ def short_calls(case: str, settings: Settings) -> Iterator[Row]:
         for coder, given, repeats, make in makers:
             short = Workload(**{**vars(given), "name": "w5"})
             try:
-                with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
+                with peers.quiet():
                     made = list(make(peers.Prepared.of(short)))
             except (ImportError, OSError, RuntimeError) as error:
                 missing.append({"case": f"{case}-{size}", "coder": coder, "note": peers.hint(coder, error)})

@@ -172,18 +172,3 @@ def _calls(case: str, settings: Settings) -> Row:
         "encode_us": float(put) / 1e3,
         "decode_us": float(get) / 1e3,
     }
-
-
-def compressai_mode(case: str, settings: Settings) -> Iterator[Row]:
-    """Yield rows of the byte-exact CompressAI mode."""
-    yield {"case": case, "coder": "narrows", "note": "not in this version"}
-
-
-def autoregressive(case: str, settings: Settings) -> Iterator[Row]:
-    """Yield rows of the autoregressive loop."""
-    yield {"case": case, "coder": "narrows", "note": "not in this version"}
-
-
-def cuda(case: str, settings: Settings) -> Iterator[Row]:
-    """Yield rows of the coder on a device."""
-    yield {"case": case, "coder": "narrows", "note": "not in this version"}

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import importlib
 import importlib.metadata
+import os
 import shutil
 import subprocess
 import sys
@@ -94,13 +95,27 @@ def contenders(workload: Workload) -> Iterator[Contender | Missing]:
     )
     for coder, make in makers:
         try:
-            with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with quiet():
                 made = list(make(prepared))
         except (ImportError, OSError, RuntimeError, subprocess.CalledProcessError) as error:
             yield Missing(coder, hint(coder, error))
         else:
             yield from made
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Send what peers and their compilers print to stderr, and ignore their warnings: stdout is rows."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def hint(coder: str, error: Exception) -> str:
@@ -130,15 +145,21 @@ def _contender(
     )
 
 
-def compressai_model(prepared: Prepared) -> Iterator[Contender]:
-    """`EntropyModel.compress` and `decompress`: tensors in and out, one string."""
+def entropy_model(prepared: Prepared) -> Any:
+    """Return a CompressAI `EntropyModel` with the workload's tables."""
     torch: Any = importlib.import_module("torch")
-    models: Any = importlib.import_module("compressai.entropy_models")
-    torch.set_num_threads(1)
-    model = models.EntropyModel()
+    model: Any = importlib.import_module("compressai.entropy_models").EntropyModel()
     model._quantized_cdf = torch.from_numpy(prepared.matrix())
     model._cdf_length = torch.from_numpy(prepared.sizes())
     model._offset = torch.from_numpy(prepared.workload.offsets)
+    return model
+
+
+def compressai_model(prepared: Prepared, model: Any = None) -> Iterator[Contender]:
+    """`EntropyModel.compress` and `decompress`: tensors in and out, one string."""
+    torch: Any = importlib.import_module("torch")
+    torch.set_num_threads(1)
+    model = model or entropy_model(prepared)
     inputs = torch.from_numpy(prepared.workload.symbols.astype(np.float32))[None]
     indexes = torch.from_numpy(prepared.workload.index.astype(np.int32))[None]
     yield _contender(

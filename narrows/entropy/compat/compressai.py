@@ -268,7 +268,7 @@ def use(model: Any = None, *, format: Format = "narrows", threads: int = 1) -> U
         if base is None and not functions:
             continue
         found = True
-        parents = (kind,) if base is None else (kind, coded[base])
+        parents = (kind,) if base is None else (coded[base],) if kind is base else (kind, coded[base])
         used._set(part, "__class__", type(kind.__name__, parents, {**functions, **_as_before(kind)}))
         if base is not None:
             used._set(part, "entropy_coder", _Coder(part.entropy_coder.name, format))
