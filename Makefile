@@ -5,7 +5,8 @@
 #   make test-all  with the slow tests and the heavy peers      make fuzz      every fuzz target for FUZZ_S seconds
 #   make lint      formatter, linter, types                     make sanitize  C++ tests under ASan and UBSan
 #   make format    rewrite files in the house's form            make docs      regenerate what docs/ takes from code
-#   make arm       C++ tests for 64-bit Arm under qemu      make clean     remove what the others made
+#   make arm       C++ tests for 64-bit Arm under qemu      make counts    instructions a symbol, under Callgrind
+#   make clean     remove what the others made
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -18,7 +19,7 @@ NATIVE := build/native
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-all lint format bench golden fuzz sanitize arm docs clean
+.PHONY: demo test test-all lint format bench golden fuzz sanitize arm counts docs clean
 .DELETE_ON_ERROR:
 
 # The build's own needs come first, so that the package builds without isolation and rebuilds in seconds.
@@ -68,7 +69,7 @@ format: .venv/.test
 
 bench: .venv/.bench
 	$(BIN)/narrows bench codecs
-	$(BIN)/narrows bench entropy
+	$(BIN)/python benchmarks/entropy.py
 	@if [ -n "$$NARROWS_DATA" ]; then $(BIN)/python benchmarks/images.py kodak; else echo "NARROWS_DATA is not set: no picture tables"; fi
 
 golden: .venv/.test
@@ -94,6 +95,10 @@ arm: .venv/.build
 	  $(BIN)/cmake --build build/aarch64; \
 	  $(BIN)/ctest --test-dir build/aarch64 --output-on-failure -j $(JOBS); \
 	else echo "aarch64-linux-gnu-g++ or qemu-aarch64 is not installed: nothing run for Arm"; fi
+
+# To record new counts: .venv/bin/python benchmarks/instructions.py --record
+counts: $(NATIVE)/.built
+	$(BIN)/python benchmarks/instructions.py || [ $$? -eq 77 ]
 
 docs: .venv/.light
 	$(BIN)/python -m nanobind.stubgen -m narrows._core -O narrows
