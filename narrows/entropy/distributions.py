@@ -247,7 +247,13 @@ def scale_family(
         return _shipped(name, scales)
     grid = np.array(scales, np.int64)
     grid.flags.writeable = False
-    if grid.ndim != 1 or not len(grid) or grid[0] < 1 or grid[-1] >= 2**31 or (np.diff(grid) <= 0).any():
-        raise ValueError("scales rise, from 1 to 2^31 - 1 in 2^-20")
+    if (
+        grid.ndim != 1
+        or not 1 <= len(grid) <= 1 << 16
+        or grid[0] < 1
+        or grid[-1] >= 2**31
+        or (np.diff(grid) <= 0).any()
+    ):
+        raise ValueError("scales rise, at most 65,536 of them, from 1 to 2^31 - 1 in 2^-20")
     rows = [symmetric_row(_mass(name, s), s * _DEVIATION[name] >> 16, bits) for s in grid.tolist()]
     return ScaleFamily(name, grid, tables_of(rows, bits))

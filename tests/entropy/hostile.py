@@ -19,6 +19,7 @@ import numpy as np
 from narrows import _core, entropy
 from narrows.entropy.compat import compressai
 from narrows.errors import CorruptStream, LimitExceeded, UnsupportedStream
+from narrows.limits import Limits
 
 SPARE_BYTES = 384 << 20  # what a case may take beyond the interpreter and its libraries
 
@@ -131,6 +132,18 @@ def odd_layouts():
     same(np.asfortranarray(SYMBOLS.reshape(50, 100)), np.asfortranarray(INDEX.reshape(50, 100)))
 
 
+def unaligned():
+    symbols = np.frombuffer(b"x" + SYMBOLS.tobytes(), np.int32, offset=1, count=5000)
+    index = np.frombuffer(b"x" + INDEX.astype(np.uint16).tobytes(), np.uint16, offset=1, count=5000)
+    same(symbols, index)
+
+
+def finished_twice():
+    encoder = entropy.RangeEncoder()
+    encoder.finish()
+    encoder.finish()
+
+
 # Name, what must happen, and how. "sound" is a case that must simply work.
 CASES: dict[str, tuple[str, Callable[[], object]]] = {
     # rows of the comparison
@@ -176,6 +189,10 @@ CASES: dict[str, tuple[str, Callable[[], object]]] = {
     "more symbols, their strings": ("damage", lambda: their_decode(THEIR_STRING, [0] * 100_000)),
     "10^12 symbols": ("limit", lambda: decoded(PAYLOAD, far(10**12))),
     "10^18 symbols": ("limit", lambda: decoded(PAYLOAD, far(10**18))),
+    "above the caller's limit": (
+        "limit",
+        lambda: entropy.decode(PAYLOAD, INDEX, TABLES, limits=Limits(max_output_bytes=10)),
+    ),
     # counts in the data
     "claims 2^60 symbols": ("damage", lambda: decoded(claims(2**60, 1000, 0))),
     "claims 2^60 words": ("damage", lambda: decoded(claims(5000, 2**60, 0))),
@@ -249,6 +266,7 @@ CASES: dict[str, tuple[str, Callable[[], object]]] = {
     "their pmf: precision 99": ("mistake", lambda: compressai.pmf_to_quantized_cdf([0.5, 0.5], 99)),
     # arrays
     "odd layouts and dtypes": ("sound", odd_layouts),
+    "unaligned and read-only": ("sound", unaligned),
     "float symbols": ("mistake", lambda: entropy.encode([0.5], [0], TABLES)),
     "NaN symbols": ("mistake", lambda: entropy.encode([float("nan")], [0], TABLES)),
     "float index": ("mistake", lambda: entropy.encode([0], [0.0], TABLES)),
@@ -261,6 +279,28 @@ CASES: dict[str, tuple[str, Callable[[], object]]] = {
     "no threads": ("mistake", lambda: entropy.encode(SYMBOLS, INDEX, TABLES, threads=0)),
     "-1 threads": ("mistake", lambda: entropy.decode(PAYLOAD, INDEX, TABLES, threads=-1)),
     "chunks of no bytes": ("mistake", lambda: entropy.encode(SYMBOLS, INDEX, TABLES, chunk_bytes=0)),
+    "chunks of 2^40 bytes": ("mistake", lambda: entropy.encode(SYMBOLS, INDEX, TABLES, chunk_bytes=2**40)),
+    "chunks of a byte": ("sound", lambda: same(SYMBOLS, INDEX, chunk_bytes=1)),
+    "a million threads": ("sound", lambda: same(SYMBOLS, INDEX, threads=10**6, chunk_bytes=64)),
+    "ragged symbols": ("mistake", lambda: entropy.encode([[1], [1, 2]], [0, 0, 0], TABLES)),
+    "records": ("mistake", lambda: entropy.encode(np.zeros(1, [("a", "i4")]), [0], TABLES)),
+    "stack: pop from an empty one": ("damage", lambda: entropy.Stack().pop([0] * 200, TABLES)),
+    "stack: index out of range": ("mistake", lambda: entropy.Stack().push([0], [4], TABLES)),
+    "stack: unequal lengths": ("mistake", lambda: entropy.Stack().push([0], [0, 0], TABLES)),
+    "stack: empty bytes": ("damage", lambda: entropy.Stack.frombytes(b"")),
+    "stack: claims 2^60 words": (
+        "damage",
+        lambda: entropy.Stack.frombytes(
+            sealed(entropy.Stack().tobytes()[:1] + b"\x40" + varint(2**60) + bytes(8))
+        ),
+    ),
+    "scales: NaN": ("mistake", lambda: entropy.scale_family("gaussian").index_of_floats([float("nan")])),
+    "scales: floats decide": ("mistake", lambda: entropy.scale_family("gaussian").index([0.5])),
+    "scales: falling": ("mistake", lambda: entropy.scale_family("gaussian", [5, 4])),
+    "scales: zero": ("mistake", lambda: entropy.scale_family("gaussian", [0])),
+    "scales: a million": ("mistake", lambda: entropy.scale_family("gaussian", np.arange(1, 10**6))),
+    "10^9 contexts": ("mistake", lambda: entropy.AdaptiveBits(10**9)),
+    "finished twice": ("mistake", finished_twice),
     "raw values of 33 bits": ("mistake", lambda: entropy.RangeEncoder().put_bits([0], [33])),
     "raw values wider than said": ("mistake", lambda: entropy.RangeEncoder().put_bits([9], [3])),
     "bits that are 2": ("mistake", lambda: ranged([2], [0], entropy.AdaptiveBits(4))),
