@@ -9,8 +9,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from narrows.bottlenecks.fsq import FSQ  # noqa: E402
+from narrows.bottlenecks.prior import Histogram  # noqa: E402
 from narrows.bottlenecks.rvq import RVQ, BinaryRVQ, ProductVQ  # noqa: E402
-from narrows.bottlenecks.vq import VQ, GumbelVQ, nearest, prototype_terms  # noqa: E402
+from narrows.bottlenecks.vq import VQ, GumbelVQ, nearest, prototype_terms, run_lengths  # noqa: E402
 from narrows.errors import OptionError, SignalError  # noqa: E402
 
 
@@ -251,3 +252,42 @@ def test_groups_of_channels_have_their_own_codes() -> None:
     value = code.dequantize(ids)[0, :, 0]
     assert float(value[:2].abs().max()) < 3
     assert float(value[2:].min()) > 6
+
+
+@pytest.mark.parametrize(
+    ("size", "levels", "error", "bits"),
+    [
+        (2, (0.79788456,), 0.36338023, 1.0),
+        (4, (0.45278003, 1.51041761), 0.11748185, 1.911099),
+        (8, (0.24509418, 0.75600528, 1.34390928, 2.1519457), 0.03454776, 2.824865),
+    ],
+)
+def test_k7_k_means_finds_lloyds_and_maxs_levels(
+    size: int, levels: tuple[float, ...], error: float, bits: float
+) -> None:
+    z = torch.special.ndtri((torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000)
+    code = VQ(size, 1, seed=1).double()
+    code.start(z[:, None], rounds=150)
+    found = code.codes[:, 0].sort().values
+    assert found[size // 2 :].tolist() == pytest.approx(levels, abs=4e-3)
+    assert found[: size // 2].flip(0).tolist() == pytest.approx([-v for v in levels], abs=4e-3)
+    ids = nearest(z[:, None], code.codes)
+    assert float((code.codes[ids, 0] - z).square().mean()) == pytest.approx(error, rel=2e-3)
+    code.prior.observe(ids[None, None])
+    assert math.log2(float(code.prior.perplexity)) == pytest.approx(bits, abs=2e-3)
+
+
+def test_k61_ids_that_seldom_change_cost_their_entropy_rate() -> None:
+    """Runs of ids: where one ends is a flag, and which comes next one of seven."""
+    rng = torch.Generator().manual_seed(0)
+    changes = torch.rand(200_000, generator=rng) < 0.05
+    ids = (changes * torch.randint(1, 8, (200_000,), generator=rng)).cumsum(0) % 8
+    values, lengths = run_lengths(ids)
+    assert torch.equal(values.repeat_interleave(lengths), ids)
+    flags = Histogram(1, 2)
+    flags.observe(changes[None, None].long())
+    steps = Histogram(1, 7, offset=1)
+    step = (values.diff() % 8)[None, None]
+    steps.observe(step)
+    bits = float(flags.cost_bits(changes[None, None].long()) + steps.cost_bits(step))
+    assert bits / 200_000 == pytest.approx(0.426764703, rel=0.01)

@@ -175,3 +175,22 @@ def test_k64_gradients_in_balance() -> None:
     assert balance.value_weights([0.5, 4.0]) == [2.0, 0.25]
     with pytest.raises(ValueError, match="above zero"):
         balance.value_weights([0.0])
+
+
+def test_k60_score_of_a_mixture() -> None:
+    """Half N(-2, .25), half N(2, .25) under noise of .3: the posterior mean by its closed form, at x = .7."""
+    sigma, x = 0.3, torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    variance = 0.25 + sigma**2
+
+    def log_density(at: torch.Tensor) -> torch.Tensor:
+        parts = torch.stack([-((at - center) ** 2) / (2 * variance) for center in (-2.0, 2.0)])
+        return torch.logsumexp(parts, 0)
+
+    weights = torch.softmax(torch.stack([-((x - c) ** 2) / (2 * variance) for c in (-2.0, 2.0)]), 0)
+    means = torch.stack([c + 0.25 / variance * (x - c) for c in (-2.0, 2.0)])
+    denoised = (weights * means).sum()
+    assert denoised.item() == pytest.approx(1.043836997, abs=1e-8)
+    found = denoise.score(x, denoised, sigma)
+    assert found.item() == pytest.approx(3.820411074, abs=1e-7)
+    (exact,) = torch.autograd.grad(log_density(x), x)
+    assert found.item() == pytest.approx(exact.item(), abs=1e-9)
