@@ -91,10 +91,10 @@ def test_k38_signal_to_noise_of_the_gradients() -> None:
         reduced = torch.autograd.grad(elbo.dreg_surrogate(log_weights(mean.detach())).sum(), mean)[0]
         return standard[0], reduced, standard[1]
 
-    sizes = (8, 16, 32, 64, 128, 256)
+    sizes = (8, 16, 32, 64)
     ratios = []
     for samples in sizes:
-        parts = [gradients(samples, 15_000) for _ in range(10)]
+        parts = [gradients(samples, 20_000) for _ in range(25)]
         ratios.append(
             [abs(float(g.mean() / g.std())) for g in (torch.cat(p) for p in zip(*parts, strict=True))]
         )
