@@ -8,27 +8,16 @@
 #include <vector>
 
 #include "narrows/tables.hpp"
+#include "rans/lane.hpp"
 
 namespace narrows {
 
-// The number of a value outside `table`, small near its edges: the values outside, read upward from the upper
-// edge and around 2^32 to the lower one, are numbered 0, 2, 4, ... from the start and 1, 3, 5, ... from the end.
-// Every int32 outside has one below 2^32 - span.
 [[gnu::always_inline]] inline uint32_t escape_distance(int32_t value, const Table& table) noexcept {
-    const uint64_t outside = (uint64_t{1} << 32) - table.span();
-    const uint64_t above = static_cast<uint32_t>(static_cast<uint32_t>(value) - static_cast<uint32_t>(table.offset) -
-                                                 static_cast<uint32_t>(table.span()));
-    const uint64_t below = outside - 1 - above;
-    return static_cast<uint32_t>(above <= below ? 2 * above : 2 * below + 1);
+    return escape_distance(value, table.offset, table.span());
 }
 
-// False if no value has this number.
-inline bool escape_value(uint64_t distance, const Table& table, int32_t& value) noexcept {
-    const uint64_t outside = (uint64_t{1} << 32) - table.span();
-    if (distance >= outside) return false;
-    const uint64_t above = distance & 1 ? outside - 1 - distance / 2 : distance / 2;
-    value = static_cast<int32_t>(static_cast<uint32_t>(above + table.span()) + static_cast<uint32_t>(table.offset));
-    return true;
+[[gnu::always_inline]] inline bool escape_value(uint64_t distance, const Table& table, int32_t& value) noexcept {
+    return escape_value(distance, table.offset, table.span(), value);
 }
 
 class BitWriter {
