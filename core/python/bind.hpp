@@ -14,6 +14,7 @@ namespace nb = nanobind;
 
 void bind_basics(nb::module_& m);
 void bind_rans(nb::module_& m);
+void bind_device(nb::module_& m);
 void bind_compressai(nb::module_& m);
 void bind_range(nb::module_& m);
 void bind_png(nb::module_& m);

@@ -5,6 +5,7 @@ NB_MODULE(_core, m) {
     m.doc() = "Compiled core of Narrows. Private: use narrows.entropy and the codecs.";
     bind_basics(m);
     bind_rans(m);
+    bind_device(m);
     bind_range(m);
     bind_compressai(m);
     bind_png(m);
