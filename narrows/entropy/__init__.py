@@ -15,6 +15,7 @@ The bytes depend on the arguments alone: not on threads, processor or batch. `do
 
 from narrows.entropy.coder import Adaptive, AdaptiveBits, RangeDecoder, RangeEncoder, decode, encode
 from narrows.entropy.distributions import ScaleFamily, cumulative, scale_family
+from narrows.entropy.entries import entry_index
 from narrows.entropy.models import (
     ChannelGroups,
     Checkerboard,
@@ -47,5 +48,6 @@ __all__ = [
     "decode_symbols",
     "encode",
     "encode_symbols",
+    "entry_index",
     "scale_family",
 ]
