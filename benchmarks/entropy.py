@@ -202,11 +202,14 @@ def _scaling(rows: Rows) -> Iterator[Line]:
     found = rows.find("threads", "narrows", "2 threads")
     speedup = [found[0][f"{d}_speedup"] for d in DIRECTIONS] if found else None
     load = rows.machine.get("load", 0)
+    cpu = " / ".join(f"{found[0][f'{d}_cpu_percent']:.0f} %" for d in DIRECTIONS) if found else ""
     yield Line(
         "two threads, wall time",
         "1.8x (idle machine)",
         "1.95x",
-        f"{speedup[0]:.2f}x / {speedup[1]:.2f}x, load {load}" if speedup else "not measured",
+        f"{speedup[0]:.2f}x / {speedup[1]:.2f}x at load {load}; CPU of both {cpu} of one"
+        if speedup
+        else "not measured",
         min(speedup) >= 1.8 if speedup else None,
     )
 

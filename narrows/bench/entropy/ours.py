@@ -11,7 +11,7 @@ import numpy as np
 from narrows import _core, entropy
 from narrows.bench.entropy import workloads
 from narrows.bench.entropy.rows import Row, Settings, contender_row
-from narrows.bench.entropy.timing import Contender, interleave
+from narrows.bench.entropy.timing import Clock, Contender, interleave
 from narrows.bench.entropy.workloads import Workload
 
 _CHUNKS = (1024, 8192, 65_536)
@@ -38,15 +38,26 @@ def _coder(work: Workload, setting: str, **options: Any) -> Contender:
 
 
 def threads(case: str, settings: Settings) -> Iterator[Row]:
-    """Yield rows of W1 on one and two threads, in wall time; speed-ups are of the least of the rounds."""
+    """Yield rows of W1 on one and two threads, in wall time; speed-ups are of the least of the rounds.
+
+    `cpu_percent` is the CPU time of all threads over that of one: what sharing costs, on a busy machine too.
+    """
     work = workloads.make("w1", settings.symbols)
-    running = [_coder(work, f"{count} threads, wall time", threads=count) for count in (1, 2)]
-    interleave(running, 2 * settings.rounds, clock=time.perf_counter_ns)
-    for one in running:
-        row = contender_row(case, one, running[0])
+
+    def measured(clock: Clock) -> list[Contender]:
+        running = [_coder(work, f"{count} threads, wall time", threads=count) for count in (1, 2)]
+        interleave(running, 2 * settings.rounds, clock=clock)
+        return running
+
+    walls, spent = measured(time.perf_counter_ns), measured(time.process_time_ns)
+    for one, cpu in zip(walls, spent, strict=True):
+        row = contender_row(case, one, walls[0])
         if not one.problem:
-            row["encode_speedup"] = min(running[0].encode_ns) / min(one.encode_ns)
-            row["decode_speedup"] = min(running[0].decode_ns) / min(one.decode_ns)
+            for direction in ("encode", "decode"):
+                first, this = (min(getattr(w, f"{direction}_ns")) for w in (walls[0], one))
+                row[f"{direction}_speedup"] = first / this
+                alone, together = (min(getattr(c, f"{direction}_ns")) for c in (spent[0], cpu))
+                row[f"{direction}_cpu_percent"] = 100 * together / alone
         yield row
 
 
