@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from narrows import _core, entropy
-from narrows.bench.entropy import workloads
+from narrows.bench.entropy import peers, workloads
 from narrows.bench.entropy.rows import Row, Settings, contender_row
 from narrows.bench.entropy.timing import Clock, Contender, interleave
 from narrows.bench.entropy.workloads import Workload
@@ -18,6 +20,7 @@ _CHUNKS = (1024, 8192, 65_536)
 _TABLES = (64, 128, 256)
 _PACKET_BITS = (1, 8, 64, 512)
 _PACKETS = 2000
+_REFERENCE_SIZE = 1 << 20
 _NUM_CONTEXTS = 64
 
 
@@ -111,6 +114,8 @@ def range_coder(case: str, settings: Settings) -> Iterator[Row]:
         ),
         _ranged("fixed, 16 symbols", tokens, contexts, lambda: fixed, exact=exact),
     ]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):  # a pace to compare with, if it builds
+        running += peers.compressai_core(peers.Prepared.of(workloads.make("w1", min(size, _REFERENCE_SIZE))))
     interleave(running, settings.rounds)
     yield from (contender_row(case, one, running[0]) for one in running)
     for length in _PACKET_BITS:

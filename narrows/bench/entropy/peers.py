@@ -105,17 +105,23 @@ def contenders(workload: Workload) -> Iterator[Contender | Missing]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Send what peers and their compilers print to stderr, and ignore their warnings: stdout is rows."""
+    """Swallow what peers, and the compilers that they start, print and warn of: stdout is rows."""
     sys.stdout.flush()
-    kept = os.dup(1)
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(2, 1)
-        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+        for stream in (1, 2):
+            os.dup2(nowhere, stream)
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        sys.stdout.flush()
+        for stream, before in zip((1, 2), kept, strict=True):
+            os.dup2(before, stream)
+            os.close(before)
+        os.close(nowhere)
 
 
 def hint(coder: str, error: Exception) -> str:
