@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -39,12 +40,14 @@ def workload(case: str, settings: Settings) -> Iterator[Row]:
 
 
 def _ours(work: Workload) -> Iterator[Contender]:
-    for tables in filter(None, (work.tables, work.short_tables)):
+    for isa in reversed(_core.available_isas()):
+        yield _narrows(work, work.tables, work.tables_bits, isa)
+    if work.short_tables:
         for isa in reversed(_core.available_isas()):
-            yield _narrows(work, tables, isa)
+            yield _narrows(work, work.short_tables, work.short_tables_bits, isa)
 
 
-def _narrows(work: Workload, tables: entropy.Tables, isa: str) -> Contender:
+def _narrows(work: Workload, tables: entropy.Tables, tables_bits: float, isa: str) -> Contender:
     return Contender(
         "narrows",
         f"{tables.bits} bit",
@@ -55,7 +58,7 @@ def _narrows(work: Workload, tables: entropy.Tables, isa: str) -> Contender:
         isa=isa,
         symbols=len(work.symbols),
         exact_bits=work.exact_bits,
-        tables_bits=tables.cost_bits(work.symbols, work.index),
+        tables_bits=tables_bits,
     )
 
 
@@ -76,7 +79,7 @@ def short_calls(case: str, settings: Settings) -> Iterator[Row]:
             ("zstd", work, 50, peers.zstd),
         )
         for coder, given, repeats, make in makers:
-            short = Workload(**{**vars(given), "name": "w5"})
+            short = dataclasses.replace(given, name="w5")
             try:
                 with peers.quiet():
                     made = list(make(peers.Prepared.of(short)))

@@ -36,7 +36,7 @@ def _coder(work: Workload, setting: str, **options: Any) -> Contender:
         isa=_core.isa(),
         symbols=len(work.symbols),
         exact_bits=work.exact_bits,
-        tables_bits=work.tables.cost_bits(work.symbols, work.index),
+        tables_bits=work.tables_bits,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,16 @@ class Workload:
     tables: Tables
     short_tables: Tables | None = None
 
+    @cached_property
+    def tables_bits(self) -> float:
+        """Code length under `tables`."""
+        return self.tables.cost_bits(self.symbols, self.index)
+
+    @cached_property
+    def short_tables_bits(self) -> float:
+        """Code length under `short_tables`."""
+        return self.short_tables.cost_bits(self.symbols, self.index) if self.short_tables else 0.0
+
     def head(self, count: int) -> Workload:
         """Return the first `count` symbols as a workload; `exact_bits` in proportion."""
         count = min(count, len(self.symbols))
@@ -63,6 +74,7 @@ class Workload:
         )
 
 
+@lru_cache(maxsize=4)
 def make(name: str, size: int = FULL_SIZE) -> Workload:
     """Return a workload of `size` symbols, the same on every call.
 
