@@ -20,6 +20,8 @@ from narrows.signals import Audio, Blob, Formulas, Image, Signal, Tokens, Vector
 
 CODECS: dict[str, str] = {
     "bytes": "narrows.codecs.bytes:Bytes",
+    "music": "narrows.codecs.audio:Music",
+    "speech": "narrows.codecs.audio:Speech",
     "wave": "narrows.codecs.wave:Wave",
 }
 TOKENIZERS: dict[str, str] = {}

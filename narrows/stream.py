@@ -24,6 +24,7 @@ from narrows.contracts import (
     Header,
     Kind,
     Media,
+    StreamingCodec,
     Want,
     dims_of,
 )
@@ -139,6 +140,13 @@ class Stream:
             return
         source = self.reader.source()
         digest = 0
+        if "streaming" in found.traits:
+            for block in cast(StreamingCodec[Any], found).blocks(self.header, source):
+                digest = crc32c(canonical_bytes(block), digest)
+                yield block
+            source.finish()
+            _compare_check(self.reader, digest.to_bytes(4, "little"))
+            return
         for group in _groups(source):
             header = self.header.with_length(max(self.header.length, group.end))
             want = Want(start=group.first, stop=group.end)

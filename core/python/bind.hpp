@@ -23,6 +23,7 @@ void bind_graphics(nb::module_& m);
 void bind_wave(nb::module_& m);
 void bind_models(nb::module_& m);
 void bind_stack(nb::module_& m);
+void bind_audio(nb::module_& m);
 
 // Throws the class of narrows.errors that `status` stands for, with `what` as its sentence.
 void raise_unless_ok(narrows::Status status, const char* what);

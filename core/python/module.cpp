@@ -14,4 +14,5 @@ NB_MODULE(_core, m) {
     bind_wave(m);
     bind_models(m);
     bind_stack(m);
+    bind_audio(m);
 }

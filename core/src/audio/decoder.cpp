@@ -1,0 +1,349 @@
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "audio/analysis.hpp"
+#include "audio/coders.hpp"
+#include "audio/layout.hpp"
+#include "audio/saved.hpp"
+#include "audio/syntax.hpp"
+#include "narrows/audio.hpp"
+#include "narrows/resampler.hpp"
+
+namespace narrows {
+
+using namespace audio;
+
+namespace {
+
+constexpr int32_t kPeak = (1 << 23) - 1;
+// What transforms take without overflow: the root of the sum of squares below 2^30.
+constexpr uint64_t kMostEnergy_256 = uint64_t{1} << 52;
+// Decoded magnitudes lie this share of a step toward zero, 1/256.
+constexpr int64_t kBias = 13;
+
+// Random signs for a frame: seq and channel decide them, so that no loss changes them.
+class Noise {
+   public:
+    Noise(uint64_t seq, size_t channel) : state_(static_cast<uint32_t>((seq & 0xFFFF) * 0x9E3779B1u + channel * 0x85EBCA6Bu + 1)) {
+        state_ ^= state_ >> 15;
+        state_ *= 0x2C1B3C6Du;
+        state_ ^= state_ >> 12;
+    }
+    int32_t signed_of(int32_t magnitude) noexcept {
+        state_ = state_ * 1'664'525u + 1'013'904'223u;
+        return state_ >> 31 ? -magnitude : magnitude;
+    }
+
+   private:
+    uint32_t state_;
+};
+
+using Coefficients = std::array<int32_t, kMaxFrame>;
+
+// Coefficients of a channel from its integers. False if they are beyond what a signal can have.
+bool dequantize(const Layout& layout, const Channel& channel, const Steps& steps, uint32_t fill, Noise noise, Coefficients& out) {
+    for (size_t b = 0; b < layout.bands; ++b) {
+        const size_t count = layout.width(b) * layout.transforms;
+        const auto step_16 = static_cast<int64_t>(exp2_16(static_cast<uint32_t>(steps.log_of(channel.level[b]))));
+        uint64_t found = 0;  // energy of what is not zero
+        size_t zeros = 0;
+        for (size_t t = 0; t < layout.transforms; ++t) {
+            for (size_t i = t * layout.size + layout.edges[b]; i < t * layout.size + layout.edges[b + 1]; ++i) {
+                const int64_t q = channel.q[i];
+                if (q == 0) {
+                    ++zeros;
+                    continue;
+                }
+                const int64_t magnitude = q < 0 ? -q : q;
+                if (magnitude * step_16 > int64_t{1} << 33) return false;
+                const int64_t value = (magnitude * step_16 - (step_16 * kBias >> 8) + 8) >> 4;
+                out[i] = static_cast<int32_t>(q < 0 ? -value : value);
+                found += static_cast<uint64_t>(value) * static_cast<uint64_t>(value) >> 8;
+            }
+        }
+        int32_t each = 0;
+        if (zeros && channel.level[b]) {
+            const uint64_t rms = exp2_16(static_cast<uint32_t>(level_log(channel.level[b]))) >> 4;
+            const uint64_t all = (rms * rms >> 8) * count;
+            const uint64_t missing = all > found ? all - found : 0;
+            const uint64_t wanted = uint64_t{root((missing / zeros) << 8)};
+            each = static_cast<int32_t>(std::min<uint64_t>(wanted, static_cast<uint64_t>(step_16) >> 5) * fill >> 6);
+        }
+        for (size_t t = 0; zeros && t < layout.transforms; ++t) {
+            for (size_t i = t * layout.size + layout.edges[b]; i < t * layout.size + layout.edges[b + 1]; ++i) {
+                if (channel.q[i] == 0) out[i] = noise.signed_of(each);
+            }
+        }
+    }
+    return true;
+}
+
+bool bounded(std::span<const int32_t> c) {
+    uint64_t energy = 0;
+    for (const int32_t v : c) energy += static_cast<uint64_t>(int64_t{v} * v) >> 8;
+    return energy <= kMostEnergy_256;
+}
+
+}  // namespace
+
+struct AudioDecoder::Impl {
+    std::shared_ptr<const AudioModel> model;
+    AudioFormat format;
+    uint32_t signal_hz;
+    size_t channels;
+    const Layout& layout;
+    std::shared_ptr<const Mdct> whole, part;
+
+    // What a packet may change, and a refused one has not.
+    struct State {
+        uint64_t frames = 0;   // heard or concealed
+        uint64_t told = 0;     // samples of the signal given out
+        uint32_t lost = 0;     // frames concealed since the last sound one
+        bool finished = false;
+        std::vector<int32_t> halves;  // left halves of the block begun, [channels][size / 2]
+        std::vector<int32_t> last;    // coefficients of the last transform, [channels][size]
+        std::optional<Resampler> resampler;
+    } state;
+
+    Impl(std::shared_ptr<const AudioModel> m, const AudioFormat& f, uint32_t hz, size_t c)
+        : model(std::move(m)), format(f), signal_hz(hz), channels(c), layout(layout_of(f.rate_hz)), whole(Mdct::of(layout.size)),
+          part(layout.splits ? Mdct::of(layout.size / layout.splits) : nullptr) {
+        forget();
+    }
+
+    void forget() {
+        state = State{};
+        state.halves.assign(channels * layout.size / 2, 0);
+        state.last.assign(channels * layout.size, 0);
+        if (signal_hz != format.rate_hz) state.resampler.emplace(format.rate_hz, signal_hz, channels);
+    }
+
+    size_t groups() const noexcept { return (channels + 1) / 2; }
+
+    // One channel's transforms to blocks, into inside[time][channels].
+    void synthesize(const int32_t* c, bool transient, size_t channel, std::vector<int32_t>& inside) {
+        const size_t n = layout.size;
+        int32_t* half = state.halves.data() + channel * (n / 2);
+        std::array<int32_t, kMaxSize> values, block;
+        for (size_t t = 0; t < layout.transforms; ++t) {
+            std::copy_n(c + t * n, n, values.begin());
+            if (transient) split_inverse(*part, values.data(), layout.splits);
+            else whole->dct4(values.data());
+            std::copy_n(half, n / 2, block.begin());
+            std::copy_n(values.begin(), n / 2, block.begin() + static_cast<ptrdiff_t>(n / 2));
+            std::copy_n(values.begin() + static_cast<ptrdiff_t>(n / 2), n / 2, half);
+            whole->unrotate(block.data());
+            for (size_t i = 0; i < n; ++i) inside[(t * n + i) * channels + channel] = std::clamp(block[i], -(1 << 24), 1 << 24);
+        }
+    }
+
+    // Gives out a frame of samples at the internal rate.
+    void deliver(std::span<const int32_t> inside, std::vector<int32_t>& out) {
+        // The first block is before the signal.
+        const auto part_of = state.frames == 0 ? inside.subspan(layout.size * channels) : inside;
+        ++state.frames;
+        const size_t before = out.size();
+        if (state.resampler) state.resampler->push(part_of, out);
+        else out.insert(out.end(), part_of.begin(), part_of.end());
+        state.told += (out.size() - before) / channels;
+    }
+
+    uint64_t inside_of(uint64_t frames) const noexcept { return frames ? frames * layout.frame() - layout.size : 0; }
+
+    uint64_t outputs_of(uint64_t frames) const noexcept {
+        return state.resampler ? state.resampler->outputs_of(inside_of(frames)) : inside_of(frames);
+    }
+
+    [[nodiscard]] Status read(const AudioPacket& packet, std::vector<int32_t>& out) {
+        Reading coder(packet.payload);
+        uint32_t count = 0;
+        int offset = 0;
+        code_head(coder, *model->tables, format.packet_frames, format.varying, count, offset);
+        if (count < 1 || count > format.packet_frames || (!packet.last && count != format.packet_frames)) return Status::corrupt;
+        // What the packet says to add must be what its frames can give.
+        const uint64_t end = state.told + packet.count, total = state.frames + count;
+        if (packet.last ? end < state.told || end < outputs_of(total - 1) || end > largest(total) : end != outputs_of(total))
+            return Status::corrupt;
+        const Steps steps{static_cast<int>(format.step) + 32 * offset, static_cast<int>(format.gamma)};
+        std::vector<History> history(groups());
+        std::vector<int32_t> inside(layout.frame() * channels);
+        const size_t begun = out.size();
+        Frame frame;
+        std::array<Coefficients, 2> c;
+        for (uint32_t f = 0; f < count; ++f) {
+            for (size_t g = 0; g < groups(); ++g) {
+                frame.channels = std::min<size_t>(2, channels - 2 * g);
+                if (!code_frame(coder, *model->tables, layout, steps, frame, history[g])) return Status::corrupt;
+                if (coder.padded() > 4) return Status::corrupt;
+                for (size_t i = 0; i < frame.channels; ++i) {
+                    if (!dequantize(layout, frame.channel[i], steps, format.fill, Noise(state.frames, 2 * g + i), c[i])) return Status::corrupt;
+                }
+                if (frame.channels == 2 && !frame.silent) unmix(frame, c);
+                for (size_t i = 0; i < frame.channels; ++i) {
+                    for (size_t t = 0; t < layout.transforms; ++t) {
+                        if (!bounded(std::span(c[i]).subspan(t * layout.size, layout.size))) return Status::corrupt;
+                    }
+                    synthesize(c[i].data(), frame.transient, 2 * g + i, inside);
+                    keep(c[i], frame.transient, 2 * g + i);
+                }
+            }
+            deliver(inside, out);
+        }
+        // Behind the coder's bytes there may be zeros, which a constant rate fills up with.
+        const size_t left = coder.bytes_left();
+        for (size_t i = packet.payload.size() - left; i < packet.payload.size(); ++i) {
+            if (packet.payload[i] != 0) return Status::corrupt;
+        }
+        if (packet.last) {
+            if (state.resampler) state.resampler->finish(end, out);
+            out.resize(begun + static_cast<size_t>(packet.count) * channels);
+            state.told = end;
+            state.finished = true;
+        }
+        state.lost = 0;
+        return Status::ok;
+    }
+
+    // The most samples that a stream of so many frames can have.
+    uint64_t largest(uint64_t frames) const noexcept {
+        const uint64_t inside = inside_of(frames);
+        if (!state.resampler) return inside;
+        uint64_t most = outputs_of(frames);
+        while (state.resampler->inputs_of(most + 1) <= inside) ++most;
+        return most;
+    }
+
+    void unmix(const Frame& frame, std::array<Coefficients, 2>& c) const {
+        for (size_t b = 0; b < layout.bands; ++b) {
+            if (!frame.stereo[b]) continue;
+            for (size_t t = 0; t < layout.transforms; ++t) {
+                for (size_t i = t * layout.size + layout.edges[b]; i < t * layout.size + layout.edges[b + 1]; ++i) mix(c[0][i], c[1][i]);
+            }
+        }
+    }
+
+    // Remembers a frame's last transform for concealment; a transient one leaves its parts' shared spectrum.
+    void keep(const Coefficients& c, bool transient, size_t channel) {
+        int32_t* to = state.last.data() + channel * layout.size;
+        const int32_t* from = c.data() + (layout.transforms - 1) * layout.size;
+        if (!transient) {
+            std::copy_n(from, layout.size, to);
+            return;
+        }
+        for (size_t i = 0; i < layout.size; ++i) to[i] = from[i];
+    }
+
+    void conceal(std::vector<int32_t>& out) {
+        std::vector<int32_t> inside(layout.frame() * channels);
+        std::array<int32_t, kMaxFrame> c;
+        for (uint32_t f = 0; f < format.packet_frames; ++f) {
+            ++state.lost;
+            for (size_t channel = 0; channel < channels; ++channel) {
+                int32_t* last = state.last.data() + channel * layout.size;
+                for (size_t t = 0; t < layout.transforms; ++t) {
+                    for (size_t i = 0; i < layout.size; ++i) {
+                        last[i] = static_cast<int32_t>(state.lost > 50 ? 0 : int64_t{last[i]} * 29 / 32);
+                        c[t * layout.size + i] = last[i];
+                    }
+                }
+                synthesize(c.data(), false, channel, inside);
+            }
+            deliver(inside, out);
+        }
+    }
+};
+
+AudioDecoder::AudioDecoder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+AudioDecoder::~AudioDecoder() = default;
+
+Status AudioDecoder::create(std::shared_ptr<const AudioModel> model, const AudioFormat& format, uint32_t signal_hz, size_t channels,
+                            std::unique_ptr<AudioDecoder>& out) {
+    if (!model || !format.valid() || signal_hz < kLeastRate || signal_hz > kLargestRate || channels < 1 || channels > 255)
+        return Status::bad_argument;
+    out.reset(new AudioDecoder(std::make_unique<Impl>(std::move(model), format, signal_hz, channels)));
+    return Status::ok;
+}
+
+Status AudioDecoder::push(const AudioPacket& packet, std::vector<int32_t>& samples) {
+    Impl& self = *impl_;
+    if (packet.seq != self.state.frames || self.state.finished) return Status::bad_argument;
+    const Impl::State before = self.state;
+    const size_t size = samples.size();
+    const Status status = self.read(packet, samples);
+    if (status != Status::ok) {
+        self.state = before;
+        samples.resize(size);
+        return status;
+    }
+    for (size_t i = size; i < samples.size(); ++i) samples[i] = std::clamp(samples[i], -kPeak - 1, kPeak);
+    return Status::ok;
+}
+
+void AudioDecoder::conceal(std::vector<int32_t>& samples) {
+    const size_t size = samples.size();
+    impl_->conceal(samples);
+    for (size_t i = size; i < samples.size(); ++i) samples[i] = std::clamp(samples[i], -kPeak - 1, kPeak);
+}
+
+uint64_t AudioDecoder::next() const noexcept { return impl_->state.frames; }
+bool AudioDecoder::finished() const noexcept { return impl_->state.finished; }
+uint64_t AudioDecoder::samples_before(uint64_t seq) const noexcept { return impl_->outputs_of(seq); }
+
+void AudioDecoder::seek(uint64_t seq) {
+    Impl& self = *impl_;
+    self.forget();
+    self.state.frames = seq;
+    self.state.told = self.outputs_of(seq);
+    if (self.state.resampler) {
+        Resampler::State at = self.state.resampler->state();
+        at.taken = self.inside_of(seq);
+        at.made = self.state.told;
+        (void)self.state.resampler->restore(at);
+    }
+}
+
+std::vector<uint8_t> AudioDecoder::save() const {
+    const Impl::State& state = impl_->state;
+    Saver saver;
+    saver.put(state.frames);
+    saver.put(state.told);
+    saver.put(state.lost);
+    saver.put(static_cast<uint8_t>(state.finished));
+    saver.put_all(std::span<const int32_t>(state.halves));
+    saver.put_all(std::span<const int32_t>(state.last));
+    if (state.resampler) {
+        const Resampler::State resampler = state.resampler->state();
+        saver.put(resampler.taken);
+        saver.put(resampler.made);
+        saver.put_all(std::span<const int32_t>(resampler.history));
+    }
+    return saver.take();
+}
+
+Status AudioDecoder::restore(std::span<const uint8_t> bytes) {
+    Impl& self = *impl_;
+    Impl::State state = self.state;
+    Loader loader(bytes);
+    state.frames = loader.get<uint64_t>();
+    state.told = loader.get<uint64_t>();
+    state.lost = loader.get<uint32_t>();
+    state.finished = loader.get<uint8_t>() != 0;
+    loader.get_all(std::span(state.halves));
+    loader.get_all(std::span(state.last));
+    if (state.resampler) {
+        Resampler::State resampler{loader.get<uint64_t>(), loader.get<uint64_t>(), state.resampler->state().history};
+        loader.get_all(std::span(resampler.history));
+        if (!state.resampler->restore(resampler)) return Status::bad_argument;
+    }
+    if (!loader.done()) return Status::bad_argument;
+    for (size_t channel = 0; channel < self.channels; ++channel) {
+        if (!bounded(std::span(state.last).subspan(channel * self.layout.size, self.layout.size)) ||
+            !bounded(std::span(state.halves).subspan(channel * self.layout.size / 2, self.layout.size / 2)))
+            return Status::bad_argument;
+    }
+    self.state = std::move(state);
+    return Status::ok;
+}
+
+}  // namespace narrows

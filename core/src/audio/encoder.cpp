@@ -1,0 +1,362 @@
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <optional>
+
+#include "audio/analysis.hpp"
+#include "audio/coders.hpp"
+#include "audio/layout.hpp"
+#include "audio/saved.hpp"
+#include "audio/syntax.hpp"
+#include "narrows/audio.hpp"
+#include "narrows/resampler.hpp"
+
+namespace narrows {
+
+using namespace audio;
+
+namespace {
+
+constexpr int kLargestOffset = 96;  // of the step, 1/8 octave
+constexpr int kPasses = 4;          // over a packet's contexts, the one that writes included
+// A coefficient is rounded up from this share of a step on.
+constexpr uint64_t kRounding = 26'200;  // 2^16 (1 - .6)
+// The mean of so many frames (2 s) keeps the budget.
+constexpr uint32_t kWindowFrames = 100;
+
+// What a frame holds at a step.
+void quantize(const Layout& layout, const Spectrum& s, const Steps& steps, Frame& frame) {
+    frame.channels = s.channels;
+    frame.transient = s.transient;
+    frame.silent = s.silent();
+    frame.stereo = s.stereo;
+    for (size_t channel = 0; channel < s.channels; ++channel) {
+        Channel& out = frame.channel[channel];
+        out.level = s.level[channel];
+        for (size_t b = 0; b < layout.bands; ++b) {
+            const int log = steps.log_of(out.level[b]);
+            const bool holds = out.level[b] && can_hold(level_log(out.level[b]) - log, layout.width(b) * layout.transforms);
+            // |c| 16 / step_16 as a product; |c| < 2^30, step_16 >= 2^10.
+            const uint64_t inverse = (uint64_t{1} << 36) / exp2_16(static_cast<uint32_t>(log));
+            for (size_t t = 0; t < layout.transforms; ++t) {
+                for (size_t i = t * layout.size + layout.edges[b]; i < t * layout.size + layout.edges[b + 1]; ++i) {
+                    const int32_t c = s.c[channel][i];
+                    const uint64_t q = holds ? (static_cast<uint64_t>(c < 0 ? -int64_t{c} : c) * inverse + (kRounding << 16)) >> 32 : 0;
+                    const auto magnitude = static_cast<int32_t>(std::min<uint64_t>(q, kMaxQuantized));
+                    out.q[i] = c < 0 ? -magnitude : magnitude;
+                }
+            }
+        }
+    }
+}
+
+}  // namespace
+
+struct AudioEncoder::Impl {
+    std::shared_ptr<const AudioModel> model;
+    AudioFormat format;
+    AudioRate rate;
+    uint32_t signal_hz;
+    size_t channels;
+    const Layout& layout;
+    Analysis analysis;
+    std::optional<Resampler> resampler;
+    AudioSamples* samples = nullptr;
+
+    std::vector<int32_t> pending;   // [time][channels] at the internal rate, less than a frame
+    std::deque<Spectrum> spectra;   // frames of the packet begun, a spectrum a pair of channels
+    uint64_t taken = 0;             // samples of the signal
+    uint64_t frames = 0;            // analyzed
+    uint64_t emitted = 0;           // frames in packets
+    uint64_t told = 0;              // samples of the signal that packets so far add
+    int64_t drift = 0;              // the step's offset that keeps the rate, 1/256 of an offset
+    int last_offset = 0;
+    std::deque<uint32_t> sizes;     // of the packets of the last window but one
+    uint64_t sampled = 0;
+
+    Impl(std::shared_ptr<const AudioModel> m, const AudioFormat& f, const AudioRate& r, uint32_t hz, size_t c)
+        : model(std::move(m)), format(f), rate(r), signal_hz(hz), channels(c), layout(layout_of(f.rate_hz)), analysis(layout, c) {
+        if (hz != f.rate_hz) resampler.emplace(hz, f.rate_hz, c);
+    }
+
+    size_t groups() const noexcept { return (channels + 1) / 2; }
+    Steps steps(int offset) const noexcept { return {static_cast<int>(format.step) + 32 * offset, static_cast<int>(format.gamma)}; }
+
+    template <class Coder>
+    void code(Coder& coder, int offset) {
+        uint32_t count = static_cast<uint32_t>(spectra.size() / groups());
+        code_head(coder, *model->tables, format.packet_frames, format.varying, count, offset);
+        std::vector<History> history(groups());
+        Frame frame;
+        for (size_t i = 0; i < spectra.size(); ++i) {
+            quantize(layout, spectra[i], steps(offset), frame);
+            (void)code_frame(coder, *model->tables, layout, steps(offset), frame, history[i % groups()]);
+        }
+    }
+
+    // Bytes at an offset, as near as the sum of costs tells.
+    uint64_t count_bytes_256(int offset) {
+        Counting coder;
+        code(coder, offset);
+        return coder.cost() / 8 + 128;
+    }
+
+    std::vector<uint8_t> write(int offset) {
+        Writing coder;
+        code(coder, offset);
+        auto bytes = coder.finish();
+        if (bytes.empty()) bytes.push_back(0);
+        return bytes;
+    }
+
+    // The payload at the smallest step near `offset` whose bytes are at most `allowed`, in kPasses passes or, for
+    // a packet that has no such step, a few more that leave out more and more.
+    std::vector<uint8_t> fit(int& offset, uint32_t allowed) {
+        const uint64_t target = uint64_t{allowed} << 8;
+        int low = -kLargestOffset - 1, high = kLargestOffset + 1;  // too large, fits
+        int guess = std::clamp(offset, -kLargestOffset, kLargestOffset);
+        int previous = 0;
+        uint64_t previous_bytes = 0;
+        for (int pass = 1; pass < kPasses && high - low > 1; ++pass) {
+            const uint64_t bytes = count_bytes_256(guess);
+            (bytes <= target ? high : low) = guess;
+            // log bytes falls about linearly with the offset: by one octave in 10 where nothing is known yet.
+            const int from = static_cast<int>(log2_256_wide(bytes | 1)), to = static_cast<int>(log2_256_wide(target | 1));
+            int slope = 100;  // 1/10 offset an octave of bytes
+            const int fall = previous_bytes ? static_cast<int>(log2_256_wide(previous_bytes)) - from : 0;
+            if (fall * (guess - previous) > 0) slope = std::clamp((guess - previous) * 2560 / fall, 20, 400);
+            previous = guess;
+            previous_bytes = bytes;
+            // Rounded toward what fits.
+            const int move = ((from - to) * slope + (from > to ? 2559 : 0)) / 2560;
+            guess = std::clamp(guess + move, low + 1, high - 1);
+        }
+        offset = std::min(high, kLargestOffset);
+        for (;;) {
+            auto bytes = write(offset);
+            if (bytes.size() <= allowed) return bytes;
+            if (offset < kLargestOffset) {
+                offset = std::min(kLargestOffset, high > kLargestOffset ? offset + 16 : offset + 1);
+            } else if (!leave_out()) {
+                return write(0);
+            }
+        }
+    }
+
+    // Makes the packet cheaper where no step is coarse enough: a flat envelope, then silence. False if it is silent.
+    bool leave_out() {
+        bool flat = true, silent = true;
+        for (Spectrum& s : spectra) {
+            for (size_t c = 0; c < s.channels; ++c) {
+                const uint8_t least = *std::min_element(s.level[c].begin(), s.level[c].begin() + static_cast<ptrdiff_t>(layout.bands));
+                const uint8_t most = *std::max_element(s.level[c].begin(), s.level[c].begin() + static_cast<ptrdiff_t>(layout.bands));
+                flat = flat && least == most;
+                silent = silent && most == 0;
+                std::fill_n(s.level[c].begin(), layout.bands, static_cast<uint8_t>((least + most) / 2));
+            }
+            s.transient = false;
+            s.stereo.fill(0);
+        }
+        if (silent) return false;
+        if (flat) {
+            for (Spectrum& s : spectra) s.level = {};
+        }
+        return true;
+    }
+
+    // Bytes that this packet may have: the mean of any window is at most 2 % above the budget and one packet.
+    uint32_t allowance() const {
+        const uint64_t budget = rate.bytes_256;
+        const size_t window = std::max<size_t>(1, kWindowFrames / format.packet_frames);
+        const uint64_t whole = budget * window * 102 / 100 + budget;
+        // Every later packet keeps 7/8 of the budget: what the window holds then, seen from now.
+        uint64_t sum = 0, least = whole - std::min(whole, budget * 7 / 8 * (window - 1));
+        size_t seen = 0;
+        for (auto size = sizes.rbegin(); size != sizes.rend() && seen + 1 < window; ++size) {
+            sum += uint64_t{*size} << 8;
+            ++seen;
+            const uint64_t kept = budget * 7 / 8 * (window - 1 - seen);
+            least = std::min(least, whole - std::min(whole, sum + kept));
+        }
+        return static_cast<uint32_t>(std::max<uint64_t>(least >> 8, 1));
+    }
+
+    void emit(bool last, std::vector<AudioPacket>& packets) {
+        AudioPacket packet;
+        packet.seq = emitted;
+        const size_t count = spectra.size() / groups();
+        if (samples && sampled++ % samples->every == 0) {
+            Sampling coder(*model->tables, *samples);
+            code(coder, 0);
+        }
+        const bool silent = std::all_of(spectra.begin(), spectra.end(), [](const Spectrum& s) { return s.silent(); });
+        if (rate.bytes_256 == 0) {
+            packet.payload = write(0);
+        } else if (rate.constant) {
+            const uint32_t size = std::max(rate.bytes_256 >> 8, 1u);
+            packet.payload = silent ? write(0) : fit(last_offset, size);
+            packet.payload.resize(size);
+        } else {
+            int offset = std::clamp(static_cast<int>((drift + 128) >> 8), -kLargestOffset, kLargestOffset);
+            packet.payload = silent ? write(0) : fit_near(offset, allowance());
+            last_offset = offset;
+            const size_t window = std::max<size_t>(1, kWindowFrames / format.packet_frames);
+            const int64_t size = static_cast<int64_t>(packet.payload.size()) << 8;
+            // A packet twice the budget makes steps a 1/40 octave coarser.
+            drift += std::min<int64_t>((size - rate.bytes_256) * 51 * static_cast<int64_t>(std::min<size_t>(count, 25)) / rate.bytes_256, 1024);
+            drift = std::clamp<int64_t>(drift, -24 * 256, kLargestOffset * 256);
+            sizes.push_back(static_cast<uint32_t>(packet.payload.size()));
+            if (sizes.size() >= window) sizes.pop_front();
+        }
+        emitted += count;
+        spectra.clear();
+        packet.last = last;
+        const uint64_t inside = emitted * layout.frame() - layout.size;
+        const uint64_t total = last ? taken : resampler ? outputs(inside) : inside;
+        packet.count = total - told;
+        told = total;
+        packets.push_back(std::move(packet));
+    }
+
+    // At the wanted offset if that fits, else as near to it as does.
+    std::vector<uint8_t> fit_near(int& offset, uint32_t allowed) {
+        if (count_bytes_256(offset) <= uint64_t{allowed} << 8) {
+            auto bytes = write(offset);
+            if (bytes.size() <= allowed) return bytes;
+            ++offset;
+        }
+        return fit(offset, allowed);
+    }
+
+    // Samples of the signal that a decoder's resampler has made of so many inside.
+    uint64_t outputs(uint64_t inside) const { return decoder_side->outputs_of(inside); }
+    std::optional<Resampler> decoder_side;
+
+    void analyze(std::vector<AudioPacket>& packets, bool ending, uint64_t total_frames) {
+        const size_t length = layout.frame() * channels;
+        size_t at = 0;
+        std::vector<Spectrum> made;
+        while (pending.size() - at >= length) {
+            analysis.run(std::span(pending).subspan(at, length), made);
+            spectra.insert(spectra.end(), made.begin(), made.end());
+            at += length;
+            ++frames;
+            if (spectra.size() / groups() == format.packet_frames || (ending && frames == total_frames))
+                emit(ending && frames == total_frames, packets);
+        }
+        pending.erase(pending.begin(), pending.begin() + static_cast<ptrdiff_t>(at));
+    }
+};
+
+AudioEncoder::AudioEncoder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+AudioEncoder::~AudioEncoder() = default;
+
+Status AudioEncoder::create(std::shared_ptr<const AudioModel> model, const AudioFormat& format, const AudioRate& rate,
+                            uint32_t signal_hz, size_t channels, std::unique_ptr<AudioEncoder>& out) {
+    if (!model || !format.valid() || signal_hz < kLeastRate || signal_hz > kLargestRate || channels < 1 || channels > 255)
+        return Status::bad_argument;
+    if (rate.bytes_256 != 0 && (!format.varying || rate.bytes_256 > 1u << 30)) return Status::bad_argument;
+    auto impl = std::make_unique<Impl>(std::move(model), format, rate, signal_hz, channels);
+    if (impl->resampler) impl->decoder_side.emplace(format.rate_hz, signal_hz, 1);
+    out.reset(new AudioEncoder(std::move(impl)));
+    return Status::ok;
+}
+
+void AudioEncoder::push(std::span<const int32_t> samples, std::vector<AudioPacket>& packets) {
+    Impl& self = *impl_;
+    // In pieces, so that memory does not grow with what is pushed at once.
+    const size_t piece = 8 * kMaxFrame * self.channels;
+    for (size_t at = 0; at < samples.size(); at += piece) {
+        const auto part = samples.subspan(at, std::min(piece, samples.size() - at));
+        self.taken += part.size() / self.channels;
+        if (self.resampler) self.resampler->push(part, self.pending);
+        else self.pending.insert(self.pending.end(), part.begin(), part.end());
+        self.analyze(packets, false, 0);
+    }
+}
+
+void AudioEncoder::finish(std::vector<AudioPacket>& packets) {
+    Impl& self = *impl_;
+    uint64_t inside = self.taken;
+    if (self.resampler) {
+        inside = self.decoder_side->inputs_of(self.taken);
+        self.resampler->finish(inside, self.pending);
+    }
+    const uint64_t transforms = (inside + self.layout.size - 1) / self.layout.size + 1;
+    const uint64_t total = (transforms + self.layout.transforms - 1) / self.layout.transforms;
+    self.pending.resize((total - self.frames) * self.layout.frame() * self.channels, 0);
+    self.analyze(packets, true, total);
+}
+
+uint64_t AudioEncoder::lookahead() const noexcept { return impl_->resampler ? impl_->resampler->reach() : 0; }
+
+void AudioEncoder::sample(AudioSamples* samples) noexcept { impl_->samples = samples; }
+
+std::vector<uint8_t> AudioEncoder::save() const {
+    const Impl& self = *impl_;
+    Saver saver;
+    for (const uint64_t v : {self.taken, self.frames, self.emitted, self.told, self.sampled}) saver.put(v);
+    saver.put(self.drift);
+    saver.put(static_cast<int32_t>(self.last_offset));
+    saver.put_all(std::span<const int32_t>(self.analysis.halves));
+    saver.put(static_cast<uint32_t>(self.pending.size()));
+    saver.put_all(std::span<const int32_t>(self.pending));
+    saver.put(static_cast<uint32_t>(self.sizes.size()));
+    for (const uint32_t size : self.sizes) saver.put(size);
+    saver.put(static_cast<uint32_t>(self.spectra.size()));
+    for (const Spectrum& s : self.spectra) {
+        saver.put(static_cast<uint8_t>(s.transient));
+        saver.put_all(std::span<const uint8_t>(s.stereo));
+        for (size_t c = 0; c < s.channels; ++c) {
+            saver.put_all(std::span<const uint8_t>(s.level[c]));
+            saver.put_all(std::span<const int32_t>(s.c[c]).first(self.layout.frame()));
+        }
+    }
+    if (self.resampler) {
+        const Resampler::State state = self.resampler->state();
+        saver.put(state.taken);
+        saver.put(state.made);
+        saver.put_all(std::span<const int32_t>(state.history));
+    }
+    return saver.take();
+}
+
+Status AudioEncoder::restore(std::span<const uint8_t> state) {
+    Impl& self = *impl_;
+    Loader loader(state);
+    for (uint64_t* v : {&self.taken, &self.frames, &self.emitted, &self.told, &self.sampled}) *v = loader.get<uint64_t>();
+    self.drift = loader.get<int64_t>();
+    self.last_offset = loader.get<int32_t>();
+    loader.get_all(std::span(self.analysis.halves));
+    self.pending.resize(loader.length(4));
+    loader.get_all(std::span(self.pending));
+    self.sizes.resize(loader.length(4));
+    for (uint32_t& size : self.sizes) size = loader.get<uint32_t>();
+    self.spectra.resize(loader.length(1));
+    for (size_t i = 0; i < self.spectra.size(); ++i) {
+        Spectrum& s = self.spectra[i];
+        s.channels = std::min<size_t>(2, self.channels - i % self.groups() * 2);
+        s.transient = loader.get<uint8_t>() != 0;
+        loader.get_all(std::span(s.stereo));
+        for (size_t c = 0; c < s.channels; ++c) {
+            loader.get_all(std::span(s.level[c]));
+            for (const uint8_t l : s.level[c]) {
+                if (l >= kLevels) return Status::bad_argument;
+            }
+            loader.get_all(std::span(s.c[c]).first(self.layout.frame()));
+        }
+    }
+    if (self.resampler) {
+        Resampler::State resampler{loader.get<uint64_t>(), loader.get<uint64_t>(), self.resampler->state().history};
+        loader.get_all(std::span(resampler.history));
+        if (!self.resampler->restore(resampler)) return Status::bad_argument;
+    }
+    const bool fits = loader.done() && self.pending.size() % self.channels == 0 &&
+                      self.pending.size() < self.layout.frame() * self.channels && self.spectra.size() % self.groups() == 0 &&
+                      self.spectra.size() / self.groups() < self.format.packet_frames && self.sizes.size() <= kWindowFrames &&
+                      self.emitted <= self.frames && self.drift >= -24 * 256 && self.drift <= kLargestOffset * 256 &&
+                      self.last_offset >= -kLargestOffset && self.last_offset <= kLargestOffset;
+    return fits ? Status::ok : Status::bad_argument;
+}
+
+}  // namespace narrows

@@ -1,0 +1,287 @@
+// The order of what a frame holds, for encoder and decoder alike: flags, envelope, coefficients.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <cstdlib>
+
+#include "audio/coders.hpp"
+#include "audio/layout.hpp"
+#include "audio/tables.hpp"
+
+namespace narrows::audio {
+
+inline constexpr int32_t kMaxQuantized = (1 << 24) - 1;
+inline constexpr size_t kPad = 16;  // entries beside magnitudes that contexts may look at
+
+struct Channel {
+    std::array<uint8_t, kMaxBands> level;
+    std::array<int32_t, kMaxFrame> q;  // [transform][size]
+};
+
+// One or two channels of a frame, as integers. Two of them hold left and right, or middle and side, band by band.
+struct Frame {
+    size_t channels = 1;
+    bool silent = false, transient = false;
+    std::array<uint8_t, kMaxBands> stereo{};  // 1: middle and side
+    std::array<Channel, 2> channel;
+};
+
+using Magnitudes = std::array<uint16_t, kMaxSize + 2 * kPad>;
+
+// What frames of one packet leave for the next.
+struct History {
+    bool levels = false, magnitudes = false;  // whether there is any
+    bool silent = false;
+    std::array<std::array<uint8_t, kMaxBands>, 2> level{};
+    std::array<Magnitudes, 2> magnitude{};
+};
+
+struct Steps {
+    int base;   // 256 log2 of the step at level 1
+    int gamma;  // 1/64
+    int log_of(uint32_t level) const noexcept {
+        // Level 0 has no coefficients; the bounds keep products in their types.
+        return std::clamp(base + 3 * gamma * (static_cast<int>(level) - 1), 6 * 256, 30 * 256);
+    }
+};
+
+// Sums of magnitudes to 12 classes.
+inline size_t class_of(uint32_t sum) noexcept {
+    static constexpr std::array<uint8_t, 36> kClass = {0, 1, 2, 3, 4, 5, 5, 6, 6, 7, 7, 7, 8, 8, 8, 8, 9, 9,
+                                                       9, 9, 9, 9, 9, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10};
+    return sum < kClass.size() ? kClass[sum] : 11;
+}
+
+inline size_t clamped(int value, int low, int high) noexcept { return static_cast<size_t>(std::clamp(value, low, high) - low); }
+
+// ---- envelope
+
+template <class Coder>
+uint8_t code_level(Coder& coder, const EnvelopeEntries& entries, int predicted, int value) {
+    // 0: same; 1: above; then 2 to 8 one more, of those above; 9 to 15 of those below.
+    if (coder.decide(entries, 0, value == predicted)) return static_cast<uint8_t>(predicted);
+    const bool can_rise = predicted + 1 < static_cast<int>(kLevels), can_fall = predicted > 0;
+    const bool above = can_rise && can_fall ? coder.decide(entries, 1, value > predicted) : can_rise;
+    const int room = above ? static_cast<int>(kLevels) - 1 - predicted : predicted;
+    const int wanted = std::abs(value - predicted);
+    int distance = 1;
+    for (size_t j = above ? 2 : 9, end = j + 6; distance < room; j += j < end) {
+        if (!coder.decide(entries, j, wanted > distance)) break;
+        ++distance;
+    }
+    return static_cast<uint8_t>(above ? predicted + distance : predicted - distance);
+}
+
+template <class Coder>
+void code_envelope(Coder& coder, const AudioTables& tables, const Layout& layout, Frame& frame, size_t channel, const History& history) {
+    auto& level = frame.channel[channel].level;
+    const auto& before = history.level[channel];
+    const int16_t* base = tables.envelope.data() + (history.levels ? kEnvelopeSize : 0);
+    for (size_t b = 0; b < layout.bands; ++b) {
+        const int one = b > 0 ? level[b - 1] : 12, two = b > 1 ? level[b - 2] : one, three = b > 2 ? level[b - 3] : two;
+        int predicted = one;
+        if (history.levels) predicted = b > 0 ? (2 * before[b] + one + (before[b] - before[b - 1]) + 1) / 3 : before[b];
+        predicted = std::clamp(predicted, 0, static_cast<int>(kLevels) - 1);
+        const size_t slope = clamped(one - two, -6, 6) * 7 + clamped(two - three, -3, 3);
+        size_t time = 0;
+        if (history.levels) {
+            const int next = b + 1 < layout.bands ? before[b + 1] - before[b] : 0;
+            time = clamped(before[b] - predicted, -6, 6) * 7 + clamped(next, -3, 3);
+        }
+        size_t other = 0;
+        if (channel == 1) {
+            const auto& first = frame.channel[0].level;
+            other = 1 + clamped(b > 0 ? first[b] - first[b - 1] : 0, -6, 6) * 13 + clamped(first[b] - predicted, -6, 6);
+        }
+        const std::array<size_t, 6> context = {2 * b + channel, static_cast<size_t>(one), slope, time, other,
+                                               b * 8 + static_cast<size_t>(one) / 4};
+        EnvelopeEntries entries;
+        for (size_t k = 0; k < context.size(); ++k) entries.at[k] = base + kEnvelopeStarts[k] + context[k] * kDecisions;
+        level[b] = code_level(coder, entries, predicted, level[b]);
+    }
+}
+
+// ---- coefficients
+
+// Whether a band can hold anything but zeros: 3/5 of a step, all in one coefficient, against the band's energy
+// at the upper end of its level. Both sides skip the others.
+inline bool can_hold(int level_over_step, size_t count) noexcept {
+    return 2 * level_over_step + static_cast<int>(log2_256(static_cast<uint32_t>(count))) >= -570;
+}
+
+// Codes |q| > 0 after its zero flag and the sign; `shift` low bits are raw.
+template <class Coder>
+bool code_value(Coder& coder, const CoefficientEntries& entries, uint32_t shift, int32_t& q) {
+    const uint32_t magnitude = static_cast<uint32_t>(std::abs(q)), high = magnitude >> shift;
+    uint32_t value = 0;
+    while (value < kDecisions - 1 && coder.decide(entries, value, high > value)) ++value;
+    if (value == kDecisions - 1) {
+        // Exp-Golomb of order 1 behind 15 decisions.
+        const uint32_t rest = high - value + 2;
+        uint32_t bits = Coder::kDecodes ? 1 : static_cast<uint32_t>(std::bit_width(rest)) - 1;
+        if constexpr (Coder::kDecodes) {
+            while (bits < 25 && coder.raw(0, 1)) ++bits;
+            if (bits == 25) return false;
+        } else {
+            for (uint32_t i = 1; i < bits; ++i) coder.raw(1, 1);
+            coder.raw(0, 1);
+        }
+        value += (1u << bits | coder.raw(rest & ((1u << bits) - 1), bits)) - 2;
+    }
+    if (shift) value = value << shift | coder.raw(magnitude & ((1u << shift) - 1), shift);
+    if (value > static_cast<uint32_t>(kMaxQuantized)) return false;
+    if (value == 0) {
+        q = 0;
+    } else {
+        const bool negative = coder.raw(q < 0, 1);
+        q = negative ? -static_cast<int32_t>(value) : static_cast<int32_t>(value);
+    }
+    return true;
+}
+
+template <class Coder>
+bool code_coefficients(Coder& coder, const AudioTables& tables, const Layout& layout, const Steps& steps, Frame& frame, size_t channel,
+                       std::array<std::array<Magnitudes, kMaxTransforms>, 2>& magnitudes, const History& history) {
+    Channel& data = frame.channel[channel];
+    const size_t split = frame.transient ? layout.splits : 0;
+    std::array<int, kMaxBands> over{};        // 256 log2 of level over step
+    std::array<int, kMaxBands> neighbors{};   // context of the levels beside
+    std::array<int64_t, kMaxBands> energy{};  // left of the band's, in 1/256 squared step
+    std::array<bool, kMaxBands> holds{};
+    std::array<int, kMaxBands> log{};
+    for (size_t b = 0; b < layout.bands; ++b) log[b] = data.level[b] ? level_log(data.level[b]) : static_cast<int>(kFirstLog - kLevelLog);
+    for (size_t b = 0; b < layout.bands; ++b) {
+        const size_t count = layout.width(b) * layout.transforms;
+        over[b] = log[b] - steps.log_of(data.level[b]);
+        holds[b] = data.level[b] && can_hold(over[b], count);
+        const int up = b + 1 < layout.bands ? data.level[b + 1] - data.level[b] : 0;
+        const int down = b > 0 ? data.level[b - 1] - data.level[b] : 0;
+        neighbors[b] = static_cast<int>(clamped(down, -4, 4) * 9 + clamped(up, -4, 4)) * 3;
+        const int twice = 2 * over[b] + 4 * 256;
+        energy[b] = twice < 0 ? 0 : static_cast<int64_t>(exp2_16(static_cast<uint32_t>(twice)) * count);
+    }
+    for (size_t t = 0; t < layout.transforms; ++t) {
+        Magnitudes& own = magnitudes[channel][t];
+        own.fill(0);
+        const bool previous = t > 0 || history.magnitudes;
+        const size_t set = split ? kTransientSet : previous ? kWithPrevious : kAlone;
+        static constexpr Magnitudes kNone{};
+        const uint16_t* const before = split ? own.data() + kPad - split
+                                       : t > 0 ? magnitudes[channel][t - 1].data() + kPad
+                                       : history.magnitudes ? history.magnitude[channel].data() + kPad
+                                                            : kNone.data() + kPad;
+        const uint16_t* const other = channel ? magnitudes[0][t].data() + kPad : nullptr;
+        const int16_t* const base = tables.coefficients.data() + set * kCoefficientSize;
+        for (size_t b = 0; b < layout.bands; ++b) {
+            int32_t* const q = data.q.data() + t * layout.size;
+            if (!holds[b]) {
+                if constexpr (Coder::kDecodes) std::fill(q + layout.edges[b], q + layout.edges[b + 1], 0);
+                continue;
+            }
+            const size_t width = layout.width(b);
+            size_t left = width * (layout.transforms - t);
+            for (size_t i = layout.edges[b]; i < layout.edges[b + 1]; ++i, --left) {
+                const uint16_t* const a = own.data() + kPad + i;
+                const uint16_t* const p = before + i;
+                // The envelope between band centers, over this band's step.
+                const size_t near = layout.below[i];
+                const int smooth = over[b] - log[b] + log[near] + (((near + 1 < layout.bands ? log[near + 1] : log[near]) - log[near]) * layout.weight[i] >> 8);
+                const uint32_t shift = static_cast<uint32_t>(std::clamp((smooth >> 8) - 2, 0, 12));
+                const auto m = [shift](uint16_t v) { return uint32_t{v} >> shift; };
+                const uint32_t a1 = m(a[-1]), a2 = m(a[-2]), p0 = m(p[0]), p1 = m(p[1]), p_1 = m(p[-1]);
+                const size_t near_own = class_of(2 * a1 + a2), near_before = class_of(2 * p0 + p1 + p_1);
+                const size_t wide_own = class_of(a1 + a2 + m(a[-3]) + m(a[-4])), wide_before = class_of(p0 + p1 + p_1 + m(p[2]) + m(p[-2]));
+                const uint32_t mean = energy[b] > 0 ? log2_256_wide(static_cast<uint64_t>(energy[b])) : 0;
+                const int spare = std::max(0, static_cast<int>(mean) - static_cast<int>(log2_256(static_cast<uint32_t>(left))));
+                const size_t coarse = clamped((smooth + 3 * 256) / 192, 0, 15);
+                const size_t third = 3 * (i - layout.edges[b]) / width;
+                const size_t both = class_of(2 * a1 + a2 + 2 * p0 + p1 + p_1);
+                const size_t beside = other ? 1 + class_of(2 * m(other[i]) + m(other[i + 1]) + m(other[static_cast<ptrdiff_t>(i) - 1])) * 8 + coarse / 2 : 0;
+                const auto c3 = [](uint32_t v) { return size_t{std::min(v, 2u)}; };
+                const std::array<size_t, 9> context = {
+                    clamped((smooth + 4 * 256) >> 6, 0, 63),
+                    std::min<size_t>(static_cast<size_t>(spare) >> 7, 63),
+                    near_own * 12 + near_before,
+                    wide_own * 12 + wide_before,
+                    coarse * 12 + both,
+                    (b * 2 + t) * 8 + coarse / 2,
+                    static_cast<size_t>(neighbors[b]) + third,
+                    beside,
+                    (((c3(a1) * 3 + c3(a2)) * 3 + c3(p0)) * 3 + c3(p_1)) * 3 + c3(p1),
+                };
+                CoefficientEntries entries;
+                for (size_t k = 0; k < context.size(); ++k) entries.at[k] = base + kCoefficientStarts[k] + context[k] * kDecisions;
+                if (!code_value(coder, entries, shift, q[i])) return false;
+                const uint32_t magnitude = static_cast<uint32_t>(std::abs(q[i]));
+                own[kPad + i] = static_cast<uint16_t>(std::min(magnitude, 65535u));
+                energy[b] = std::max<int64_t>(0, energy[b] - (int64_t{magnitude} * magnitude << 8));
+            }
+        }
+    }
+    return true;
+}
+
+// ---- frame
+
+// False if the data cannot be a frame; only a decoder can meet that.
+template <class Coder>
+bool code_frame(Coder& coder, const AudioTables& tables, const Layout& layout, const Steps& steps, Frame& frame, History& history) {
+    const size_t before = history.levels ? 1 + size_t{history.silent} : 0;
+    frame.silent = coder.flag(tables, kSilent + before, frame.silent);
+    history.silent = frame.silent;
+    if (frame.silent) {
+        for (size_t c = 0; c < frame.channels; ++c) {
+            frame.channel[c].level.fill(0);
+            frame.channel[c].q.fill(0);
+            history.level[c].fill(0);
+            history.magnitude[c].fill(0);
+        }
+        frame.transient = false;
+        history.levels = history.magnitudes = true;
+        return true;
+    }
+    frame.transient = layout.splits && coder.flag(tables, kTransient, frame.transient);
+    if (frame.channels == 2) {
+        for (size_t b = 0; b < layout.bands; ++b) {
+            const size_t which = b > 0 ? 1 + size_t{frame.stereo[b - 1]} : 0;
+            frame.stereo[b] = coder.flag(tables, kStereo + which, frame.stereo[b] != 0);
+        }
+    }
+    for (size_t c = 0; c < frame.channels; ++c) code_envelope(coder, tables, layout, frame, c, history);
+    std::array<std::array<Magnitudes, kMaxTransforms>, 2> magnitudes;
+    for (size_t c = 0; c < frame.channels; ++c) {
+        if (!code_coefficients(coder, tables, layout, steps, frame, c, magnitudes, history)) return false;
+    }
+    for (size_t c = 0; c < frame.channels; ++c) {
+        history.level[c] = frame.channel[c].level;
+        history.magnitude[c] = magnitudes[c][layout.transforms - 1];
+    }
+    history.levels = true;
+    history.magnitudes = !frame.transient;
+    return true;
+}
+
+// The packet's head: how many frames, and the step.
+template <class Coder>
+void code_head(Coder& coder, const AudioTables& tables, uint32_t packet_frames, bool varying, uint32_t& frames, int& offset) {
+    if (packet_frames > 1 && !coder.flag(tables, kFull, frames == packet_frames)) frames = coder.raw(frames, 8);
+    else frames = packet_frames;
+    if (!varying) {
+        offset = 0;
+        return;
+    }
+    if (coder.flag(tables, kStepZero, offset == 0)) {
+        offset = 0;
+        return;
+    }
+    const bool negative = coder.flag(tables, kStepSign, offset < 0);
+    const int wanted = std::abs(offset);
+    int distance = 1;
+    while (distance < 128 && coder.flag(tables, kStepMore + std::min<size_t>(static_cast<size_t>(distance) - 1, 29), wanted > distance)) ++distance;
+    offset = negative ? -distance : distance;
+}
+
+}  // namespace narrows::audio

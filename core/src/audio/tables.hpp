@@ -1,0 +1,71 @@
+// The trained tables of the audio coder and how contexts index them.
+//
+// Every binary decision has a logit that is the sum of one entry of each of several tables; the sum goes through
+// kLogistic. An entry is [set][context][decision]: tables differ in what they take for context.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "audio/layout.hpp"
+#include "narrows/log2.hpp"
+#include "narrows/mixing.hpp"
+
+namespace narrows {
+
+namespace audio {
+
+inline constexpr size_t kDecisions = 16;
+
+// Contexts of the coefficient tables, see CoefficientContexts in syntax.hpp.
+inline constexpr std::array<size_t, 9> kCoefficientContexts = {64, 64, 144, 144, 192, 384, 243, 97, 243};
+enum CoefficientSet : size_t { kAlone = 0, kWithPrevious = 1, kTransientSet = 2, kCoefficientSets = 3 };
+// Contexts of the envelope tables; sets: without and with the frame before.
+inline constexpr std::array<size_t, 6> kEnvelopeContexts = {48, 32, 91, 91, 170, 192};
+inline constexpr size_t kEnvelopeSets = 2;
+// Single logits.
+enum Flag : size_t { kSilent = 0, kTransient = 3, kStereo = 5, kFull = 8, kStepZero = 16, kStepSign = 17, kStepMore = 18, kNumFlags = 48 };
+
+template <size_t K>
+constexpr std::array<size_t, K + 1> starts_of(const std::array<size_t, K>& contexts) noexcept {
+    std::array<size_t, K + 1> starts{};
+    for (size_t k = 0; k < K; ++k) starts[k + 1] = starts[k] + contexts[k] * kDecisions;
+    return starts;
+}
+inline constexpr auto kCoefficientStarts = starts_of(kCoefficientContexts);
+inline constexpr auto kEnvelopeStarts = starts_of(kEnvelopeContexts);
+inline constexpr size_t kCoefficientSize = kCoefficientStarts.back();
+inline constexpr size_t kEnvelopeSize = kEnvelopeStarts.back();
+
+// What the range coder takes for a logit: 11 nats at most.
+inline constexpr int kLogitMax = 2815;
+inline uint32_t probability(int logit) noexcept {
+    return coder_probability(squash(std::clamp(logit, -kLogitMax, kLogitMax)));
+}
+// Cost in 1/256 bit of a decision that comes with this logit (of a 0: its negative).
+uint32_t cost_of(int logit) noexcept;
+
+// The entries of one decision's context: one pointer a table, to its 16 decisions.
+template <size_t K>
+struct Entries {
+    std::array<const int16_t*, K> at;
+    int logit(size_t decision) const noexcept {
+        int sum = 0;
+        for (size_t k = 0; k < K; ++k) sum += at[k][decision];
+        return sum;
+    }
+};
+using CoefficientEntries = Entries<kCoefficientContexts.size()>;
+using EnvelopeEntries = Entries<kEnvelopeContexts.size()>;
+
+}  // namespace audio
+
+struct AudioTables {
+    std::vector<int16_t> coefficients;  // [kCoefficientSets][kCoefficientSize]
+    std::vector<int16_t> envelope;      // [kEnvelopeSets][kEnvelopeSize]
+    std::vector<int16_t> flags;         // [kNumFlags]
+};
+
+}  // namespace narrows
