@@ -75,12 +75,14 @@ struct AudioModelHandle {
 struct AudioEncoderHandle {
     std::unique_ptr<AudioEncoder> encoder;
     size_t channels;
+    AudioTiming timing;
     AudioSamples samples;
 };
 
 struct AudioDecoderHandle {
     std::unique_ptr<AudioDecoder> decoder;
     size_t channels;
+    AudioTiming timing;
 };
 
 }  // namespace
@@ -119,6 +121,7 @@ void bind_audio(nb::module_& m) {
                 self->channels = channels;
                 raise_unless_ok(AudioEncoder::create(model.model, format, {bytes_256, constant}, signal_hz, channels, self->encoder),
                                 "no such audio session");
+                self->timing = timing_of(format, signal_hz);
             },
             nb::arg("model"), nb::arg("params"), nb::arg("signal_hz"), nb::arg("channels"), nb::arg("bytes_256") = 0,
             nb::arg("constant") = false)
@@ -142,7 +145,11 @@ void bind_audio(nb::module_& m) {
                  }
                  return listed(packets);
              })
-        .def_prop_ro("lookahead", [](const AudioEncoderHandle& self) { return self.encoder->lookahead(); })
+        .def_prop_ro("rate_hz", [](const AudioEncoderHandle& self) { return self.timing.rate_hz; })
+        .def_prop_ro("packet_frames", [](const AudioEncoderHandle& self) { return self.timing.packet_frames; })
+        .def_prop_ro("frame", [](const AudioEncoderHandle& self) { return self.timing.frame; })
+        .def_prop_ro("overlap", [](const AudioEncoderHandle& self) { return self.timing.overlap; })
+        .def_prop_ro("lookahead", [](const AudioEncoderHandle& self) { return self.timing.reach; })
         .def("save", [](const AudioEncoderHandle& self) { return to_bytes(self.encoder->save()); })
         .def("restore", [](AudioEncoderHandle& self, const nb::bytes& state) {
             raise_unless_ok(self.encoder->restore(view(state)), "not a state of this session");
@@ -170,6 +177,7 @@ void bind_audio(nb::module_& m) {
                  new (self) AudioDecoderHandle();
                  self->channels = channels;
                  raise_unless_ok(AudioDecoder::create(model.model, format, signal_hz, channels, self->decoder), "no such audio session");
+                 self->timing = timing_of(format, signal_hz);
              })
         .def("push",
              [](AudioDecoderHandle& self, uint64_t seq, uint64_t count, bool last, const nb::bytes& payload) {
@@ -190,6 +198,11 @@ void bind_audio(nb::module_& m) {
                  self.decoder->conceal(samples);
                  return floats_of(samples, self.channels);
              })
+        .def_prop_ro("rate_hz", [](const AudioDecoderHandle& self) { return self.timing.rate_hz; })
+        .def_prop_ro("packet_frames", [](const AudioDecoderHandle& self) { return self.timing.packet_frames; })
+        .def_prop_ro("frame", [](const AudioDecoderHandle& self) { return self.timing.frame; })
+        .def_prop_ro("overlap", [](const AudioDecoderHandle& self) { return self.timing.overlap; })
+        .def_prop_ro("lookahead", [](const AudioDecoderHandle& self) { return self.timing.reach; })
         .def_prop_ro("next", [](const AudioDecoderHandle& self) { return self.decoder->next(); })
         .def_prop_ro("finished", [](const AudioDecoderHandle& self) { return self.decoder->finished(); })
         .def("seek", [](AudioDecoderHandle& self, uint64_t seq) { self.decoder->seek(seq); })

@@ -1,6 +1,6 @@
 """`speech` and `music`: MDCT packets of 20 ms with integer contexts; sessions, and files as a loop over them.
 
-All arithmetic that reaches a packet or a sample is integers in C++ (core/include/narrows/audio.hpp), so both are
+All arithmetic that reaches a packet or a sample is integers in C++ (core/include/narrows/audio.hpp): both are
 the same on every machine. Here are options, sessions, and how packets lie in chunks. Format: docs/format.md,
 "speech and music"; figures: the model cards.
 
@@ -35,9 +35,9 @@ _MOST_LOST = 1 << 15
 
 @dataclass(frozen=True)
 class Options:
-    """`quality` (0 to 100) fixes the quantizer's step; `kbps` keeps the mean of any 2 s, or with `constant` the
-    bytes of every packet. Without either, 12 kbit/s of speech and 64 of music. `packet_frames` of 20 ms share a
-    packet: 1 live and 50 in files, unless given.
+    """`quality` (0 to 100) fixes the quantizer's step; `kbps` keeps the mean of any 2 s, or with `constant`
+    the bytes of every packet. Without either, 12 kbit/s of speech and 64 of music. `packet_frames` of 20 ms
+    share a packet: 1 live and 50 in files, unless given.
     """
 
     quality: float | None = None
@@ -96,7 +96,7 @@ class _AudioCodec:
     # ---- sessions
 
     def encoder(self, header: Header, options: Options, *, state: bytes | None = None) -> Encoder:
-        """A session for the rate and channels of `header`, one frame a packet unless `options` say otherwise."""
+        """A session for the rate and channels of `header`: one frame a packet unless `options` have more."""
         rate, channels = header.sample_rate_hz, header.channels
         if not _core.LEAST_RATE_HZ <= rate <= _core.LARGEST_RATE_HZ:
             raise SignalError(
@@ -126,7 +126,7 @@ class _AudioCodec:
             model=bytes.fromhex(profile.model),
         )
         core = _core.AudioEncoder(self._model, params, rate, channels, bytes_256, options.constant)
-        return Encoder(core, header, inside_hz, frames, state)
+        return Encoder(core, header, state)
 
     def _step_of_rate(self, kbps: float, channels: int) -> int:
         """Where rate control begins; it ends where the signal wants."""
@@ -142,7 +142,7 @@ class _AudioCodec:
         if not (_core.LEAST_RATE_HZ <= rate <= _core.LARGEST_RATE_HZ and 1 <= channels <= 255):
             raise CorruptStream(f"{self.name} has no {channels} channels of {rate:,} Hz")
         core = _core.AudioDecoder(self._model_of(header), header.params, rate, channels)
-        return Decoder(core, header, header.params[1], state)
+        return Decoder(core, header, state)
 
     # ---- files
 
@@ -270,17 +270,12 @@ class Music(_AudioCodec):
 class Encoder:
     """A live session: samples to packets. `header` is the preamble that `narrows.decoder` takes."""
 
-    def __init__(
-        self, core: Any, header: Header, inside_hz: int, packet_frames: int, state: bytes | None
-    ) -> None:
+    def __init__(self, core: Any, header: Header, state: bytes | None) -> None:
         self._core = core
         self.parsed = header
         self.header = preamble(header.with_length(0), _LIVE)
-        self._frame = round(inside_hz * _FRAME_S)
-        overlap_s = _FRAME_S / (1 if inside_hz > 24_000 else 2)
-        rate = header.sample_rate_hz
-        resampler_s = core.lookahead / rate * (1 if rate == inside_hz else 2)
-        self.latency = Latency(1000 * _FRAME_S * packet_frames, round(1000 * (overlap_s + resampler_s), 3))
+        self._frame = core.frame
+        self.latency = _latency(core, header)
         self._finished = False
         if state is not None:
             flags = _restore(core, self.header, state)
@@ -335,11 +330,12 @@ class Encoder:
 class Decoder:
     """A live session: packets to float32 samples [time, channels], each a 24-bit integer / 2**23."""
 
-    def __init__(self, core: Any, header: Header, packet_frames: int, state: bytes | None) -> None:
+    def __init__(self, core: Any, header: Header, state: bytes | None) -> None:
         self._core = core
         self._header = preamble(header.with_length(0), _LIVE)
         self._channels = header.channels
-        self._frames = packet_frames
+        self._frames = int(core.packet_frames)
+        self.latency = _latency(core, header)
         if state is not None:
             _restore(core, self._header, state)
 
@@ -365,7 +361,7 @@ class Decoder:
     def push(self, packet: Packet | None) -> Array:
         """Samples that `packet` adds, those of packets lost before it concealed; None conceals the next.
 
-        PacketError, the state untouched, for a payload that does not parse, a seq that was passed or cannot be.
+        PacketError, the state untouched, for a payload that does not parse, a seq passed or far ahead.
         """
         if packet is None:
             if self._core.finished:
@@ -379,8 +375,11 @@ class Decoder:
             raise PacketError(f"packet {packet.seq} is {gap:,} packets ahead: of another stream")
         before = self._core.save() if gap else b""
         blocks = [self._core.conceal() for _ in range(gap)]
+        count = packet.count
+        if not packet.last and count == 0:  # the wire leaves out what seq says
+            count = self.samples_before(packet.seq + self._frames) - self.samples_before(packet.seq)
         try:
-            blocks.append(self._core.push(packet.seq, packet.count, packet.last, packet.payload))
+            blocks.append(self._core.push(packet.seq, count, packet.last, packet.payload))
         except (CorruptStream, ValueError, TypeError) as error:
             if gap:
                 self._core.restore(before)
@@ -398,6 +397,12 @@ class Decoder:
     def save(self) -> bytes:
         """The state, for `narrows.decoder(header, state=b)`."""
         return _saved(self._core, self._header, b"")
+
+
+def _latency(core: Any, header: Header) -> Latency:
+    """Packet length; overlap of the transforms and reach of both resamplers."""
+    lookahead_s = core.overlap / core.rate_hz + core.lookahead / header.sample_rate_hz
+    return Latency(1000 * _FRAME_S * core.packet_frames, round(1000 * lookahead_s, 3))
 
 
 def _packets(session: Encoder, signal: Audio) -> Iterator[Packet]:
@@ -429,8 +434,9 @@ def _unpacked(chunk: Chunk, session: Decoder) -> Iterable[Packet]:
 
 
 def _saved(core: Any, header: bytes, flags: bytes) -> bytes:
-    state = bytes([len(flags)]) + flags + core.save()
-    return zlib.crc32(header + state).to_bytes(4, "little") + state
+    state: bytes = bytes([len(flags)]) + flags + core.save()
+    check: bytes = zlib.crc32(header + state).to_bytes(4, "little")
+    return check + state
 
 
 def _restore(core: Any, header: bytes, state: bytes) -> bytes:

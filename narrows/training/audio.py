@@ -29,7 +29,7 @@ _LARGEST = 4000
 
 @dataclass(frozen=True)
 class Options:
-    """`draws` steps a clip and packet length; one packet in `every`; `held` leaves out one clip in so many."""
+    """`draws` steps a clip and length of packets; one packet in `every`; one clip in `held` is left out."""
 
     data: str = ""
     out: str = "runs/audio"
@@ -80,7 +80,9 @@ def collect(options: Options, log: Any) -> dict[str, tuple[np.ndarray, np.ndarra
         for frames in (1, 8):
             for _ in range(options.draws):
                 step = int(rng.integers(options.low_step, options.high_step))
-                params = _core.audio_params(inside, frames, step, True, int(rng.integers(options.low_gamma, options.high_gamma)), 35)
+                params = _core.audio_params(
+                    inside, frames, step, True, int(rng.integers(options.low_gamma, options.high_gamma)), 35
+                )
                 encoder = _core.AudioEncoder(model, params, rate, samples.shape[1])
                 encoder.sample(options.every)
                 encoder.push(np.ascontiguousarray(samples))

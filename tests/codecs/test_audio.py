@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,9 @@ def test_packets_count_their_samples_from_zero(name: str, rate: int, channels: i
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 159, 160, 161, 319, 320, 321, 479, 480, 481, 640, 1000])
-@pytest.mark.parametrize(("name", "rate"), [("speech", 16_000), ("speech", 22_050), ("music", 48_000), ("music", 96_000)])
+@pytest.mark.parametrize(
+    ("name", "rate"), [("speech", 16_000), ("speech", 22_050), ("music", 48_000), ("music", 96_000)]
+)
 def test_every_length_comes_back(name: str, rate: int, length: int) -> None:
     samples = sound(rate, 1, 0.1)[:length]
     encoder = session(name, rate, 1, quality=70)
@@ -126,7 +129,8 @@ def test_every_length_comes_back(name: str, rate: int, length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "rate"), [("speech", 16_000), ("speech", 8_000), ("speech", 24_000), ("music", 44_100), ("music", 48_000)]
+    ("name", "rate"),
+    [("speech", 16_000), ("speech", 8_000), ("speech", 24_000), ("music", 44_100), ("music", 48_000)],
 )
 def test_a_fine_step_comes_near_the_signal(name: str, rate: int) -> None:
     samples = sound(rate)
@@ -154,7 +158,9 @@ def test_a_session_is_small(name: str, rate: int, channels: int) -> None:
 # ---- rates
 
 
-@pytest.mark.parametrize(("name", "rate", "kbps"), [("speech", 16_000, 6), ("speech", 16_000, 16), ("music", 48_000, 48)])
+@pytest.mark.parametrize(
+    ("name", "rate", "kbps"), [("speech", 16_000, 6), ("speech", 16_000, 16), ("music", 48_000, 48)]
+)
 def test_constant_packets_are_equally_long(name: str, rate: int, kbps: float) -> None:
     rng = np.random.default_rng(3)
     quiet = np.zeros((rate // 2, 1), np.float32)
@@ -166,11 +172,15 @@ def test_constant_packets_are_equally_long(name: str, rate: int, kbps: float) ->
     assert decoded(encoder.header, packets).shape == samples.shape
 
 
-@pytest.mark.parametrize(("name", "rate", "kbps"), [("speech", 16_000, 6), ("speech", 16_000, 12), ("music", 48_000, 48)])
+@pytest.mark.parametrize(
+    ("name", "rate", "kbps"), [("speech", 16_000, 6), ("speech", 16_000, 12), ("music", 48_000, 48)]
+)
 def test_the_mean_of_any_two_seconds_keeps_the_rate(name: str, rate: int, kbps: float) -> None:
     rng = np.random.default_rng(3)
     noise = rng.uniform(-1, 1, (2 * rate, 1)).astype(np.float32)
-    samples = np.concatenate([np.zeros((2 * rate, 1), np.float32), sound(rate, 1, 2), noise, sound(rate, 1, 2)])
+    samples = np.concatenate(
+        [np.zeros((2 * rate, 1), np.float32), sound(rate, 1, 2), noise, sound(rate, 1, 2)]
+    )
     sizes = np.array([len(p.payload) for p in packets_of(session(name, rate, 1, kbps=kbps), samples)])
     budget = kbps * 1000 / 8 / 50
     windows = np.convolve(sizes, np.ones(100), "valid")
@@ -262,7 +272,9 @@ def hostile(packets: list[Packet], rng: Any) -> Any:
 
 @pytest.mark.parametrize("frames", [1, 4])
 @pytest.mark.parametrize(("name", "rate", "channels"), KINDS)
-def test_a_refused_packet_leaves_the_state_untouched(name: str, rate: int, channels: int, frames: int) -> None:
+def test_a_refused_packet_leaves_the_state_untouched(
+    name: str, rate: int, channels: int, frames: int
+) -> None:
     rng = np.random.default_rng(4)
     encoder = session(name, rate, channels, kbps=24, packet_frames=frames)
     packets = packets_of(encoder, sound(rate, channels, 0.3))
@@ -371,7 +383,12 @@ def test_parts_of_a_long_file_equal_the_whole() -> None:
 
 
 def test_the_default_codec_follows_rate_and_channels() -> None:
-    for rate, channels, name in ((16_000, 1, "speech"), (24_000, 1, "speech"), (24_000, 2, "music"), (44_100, 1, "music")):
+    for rate, channels, name in (
+        (16_000, 1, "speech"),
+        (24_000, 1, "speech"),
+        (24_000, 2, "music"),
+        (44_100, 1, "music"),
+    ):
         stream = narrows.encode(narrows.Audio(sound(rate, channels, 0.1), rate))
         assert narrows.info(stream).codec == name
 
@@ -401,7 +418,7 @@ def test_lapped_blocks_reconstruct(size: int) -> None:
     for block in blocks:
         _core.mdct_rotate(block)
     heard = [blocks[0][:half]]
-    for left, right in zip(blocks, blocks[1:], strict=False):
+    for left, right in itertools.pairwise(blocks):
         transform = np.concatenate([left[half:], right[:half]])
         _core.mdct_dct4(transform)
         _core.mdct_dct4(transform)

@@ -18,11 +18,12 @@ from conformance.cases import signals_for  # noqa: E402
 import narrows  # noqa: E402
 from narrows import registry  # noqa: E402
 from narrows.contracts import dims_of  # noqa: E402
-from narrows.signals import Blob, Image  # noqa: E402
+from narrows.signals import Audio, Blob, Image  # noqa: E402
 from narrows.stream import check_digest  # noqa: E402
 
 CASES = {
     Image: ["1x1", "odd", "grey", "hidden-color", "chart", "picture", "16-bit", "10-bit"],
+    Audio: ["empty", "one-sample", "silence", "chirp", "stereo-noise", "int16"],
     Blob: ["empty", "one-byte", "random", "text"],
 }
 OPTIONS = {"": {}, "lossless": {"lossless": True}, "q20": {"quality": 20.0}, "blocks": {"block_bytes": 1024}}

@@ -34,6 +34,16 @@ struct AudioFormat {
     bool valid() const noexcept;
 };
 
+// What a stream's numbers follow from.
+struct AudioTiming {
+    uint32_t rate_hz;        // inside
+    uint32_t packet_frames;
+    size_t frame;            // samples inside of a frame
+    size_t overlap;          // samples inside that come a transform later
+    size_t reach;            // samples of the signal that both resamplers wait for
+};
+[[nodiscard]] AudioTiming timing_of(const AudioFormat& format, uint32_t signal_hz);
+
 // Trained logits in 1/256 nat, as they lie in the weights file (shapes in docs/format.md).
 struct AudioWeights {
     std::span<const int16_t> coefficients, envelope, flags;
@@ -86,8 +96,6 @@ class AudioEncoder {
     std::vector<uint8_t> save() const;
     // bad_argument unless `state` was saved by a session of the same arguments.
     [[nodiscard]] Status restore(std::span<const uint8_t> state);
-    // Samples of the signal that a packet waits for beyond its frame.
-    uint64_t lookahead() const noexcept;
     void sample(AudioSamples* samples) noexcept;
 
    private:

@@ -288,8 +288,6 @@ void AudioEncoder::finish(std::vector<AudioPacket>& packets) {
     self.analyze(packets, true, total);
 }
 
-uint64_t AudioEncoder::lookahead() const noexcept { return impl_->resampler ? impl_->resampler->reach() : 0; }
-
 void AudioEncoder::sample(AudioSamples* samples) noexcept { impl_->samples = samples; }
 
 std::vector<uint8_t> AudioEncoder::save() const {

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "audio/layout.hpp"
+#include "narrows/resampler.hpp"
+
 namespace narrows {
 
 namespace {
@@ -33,6 +36,17 @@ Status AudioFormat::parse(std::span<const uint8_t> params, AudioFormat& out) {
     out.gamma = params[5];
     out.fill = params[6];
     return out.valid() ? Status::ok : Status::corrupt;
+}
+
+AudioTiming timing_of(const AudioFormat& format, uint32_t signal_hz) {
+    const audio::Layout& layout = audio::layout_of(format.rate_hz);
+    size_t reach = 0;
+    if (signal_hz != format.rate_hz) {
+        const size_t ahead = ResamplerTables::get(signal_hz, format.rate_hz)->reach;
+        const uint64_t behind = uint64_t{ResamplerTables::get(format.rate_hz, signal_hz)->reach} * signal_hz / format.rate_hz;
+        reach = ahead + static_cast<size_t>(behind);
+    }
+    return {format.rate_hz, format.packet_frames, layout.frame(), layout.size, reach};
 }
 
 }  // namespace narrows
