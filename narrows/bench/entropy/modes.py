@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from narrows import entropy
 from narrows.bench.entropy import peers, workloads
 from narrows.bench.entropy.rows import Row, Settings, contender_row
-from narrows.bench.entropy.timing import interleave, paired_ratio
+from narrows.bench.entropy.timing import Contender, interleave, paired_ratio
 
 _RANDOM_CASES = 1000
 _SEED = 7
@@ -98,8 +99,42 @@ def _equal(seed: int, ans: Any, compat: Any) -> bool:
 
 
 def autoregressive(case: str, settings: Settings) -> Iterator[Row]:
-    """Yield rows of the autoregressive loop."""
-    yield {"case": case, "coder": "narrows", "note": "not in this version"}
+    """Yield a row of a loop around a network of `wave`'s shape: 44 taps, 32 and 16 units, 64 tables."""
+    try:
+        loop: Any = importlib.import_module("narrows.entropy.autoregressive")
+    except ImportError as error:
+        yield {"case": case, "coder": "narrows", "note": f"did not start: {error}"[:160]}
+        return
+    rng = np.random.default_rng(_SEED)
+    near = [(0, y, x) for y in range(-4, 1) for x in range(-5, 6) if y < 0 or x < 0]
+    taps = sorted(near, key=lambda tap: tap[1] ** 2 + tap[2] ** 2)[:44]
+    sizes = (len(taps), 32, 16, 2)
+    layers = [
+        loop.Layer(
+            rng.integers(-7, 8, (outputs, inputs)).astype(np.int8),
+            rng.integers(0, 1000, outputs).astype(np.int32),
+            np.ones(outputs, np.int32),
+            6,
+        )
+        for inputs, outputs in pairwise(sizes)
+    ]
+    tables = entropy.scale_family("laplace").tables
+    model = loop.Autoregressive(tables, taps, loop.magnitude_map()[None], layers, grid=(16, 4))
+    side = max(1, int(np.sqrt(min(settings.symbols, 1 << 20) / 4)))
+    symbols = np.rint(rng.laplace(0, 2, (4, side, side))).astype(np.int32)
+    running = [
+        Contender(
+            "narrows",
+            f"{len(taps)}-32-16-2 network",
+            partial(model.encode, symbols),
+            lambda data: model.decode(data, symbols.shape),
+            len,
+            symbols,
+            symbols=symbols.size,
+        )
+    ]
+    interleave(running, settings.rounds)
+    yield contender_row(case, running[0], running[0])
 
 
 def cuda(case: str, settings: Settings) -> Iterator[Row]:
