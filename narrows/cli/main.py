@@ -14,13 +14,13 @@ import warnings
 from types import FrameType
 from typing import NoReturn
 
-from narrows.cli import bench, decode, demo, encode, info, models, train, verify
+from narrows.cli import bench, decode, demo, encode, info, models, stream, train, verify
 from narrows.cli import list as list_
 from narrows.cli.outcome import COULD_NOT, DONE, READER_GONE, report
 from narrows.cli.terminal import Terminal, printable
 from narrows.errors import OptionError
 
-_COMMANDS = (encode, decode, info, verify, models, list_, bench, train, demo)
+_COMMANDS = (encode, decode, info, verify, models, list_, stream, bench, train, demo)
 _EXAMPLES = """\
 examples:
   narrows encode photo.png                  photo.png.nrws, quality 75
@@ -80,9 +80,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run `narrows` with `argv` (default: the process's) and return its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    for out in (sys.stdout, sys.stderr):
+        if hasattr(out, "reconfigure"):
+            out.reconfigure(errors="backslashreplace")
     if not os.environ.get("NARROWS_DEBUG"):
         warnings.simplefilter("ignore")  # libraries' asides about a damaged file; our own go through Terminal
     terminal = Terminal()

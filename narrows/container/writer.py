@@ -37,6 +37,11 @@ class Writer:
         self._order = Order(position=len(data), live=live)
         self._write(data)
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes written so far."""
+        return self._order.position
+
     def add_track(self, header: Header) -> int:
         """A further track, before the first coded chunk; its number."""
         if len(self._tracks) == MAX_TRACKS:

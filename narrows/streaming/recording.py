@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
 from narrows import container
-from narrows.contracts import Decoder, Header, Kind, Media, Packet, StreamingCodec
-from narrows.errors import OptionError, UnsupportedStream
+from narrows.contracts import Decoder, Encoder, Header, Kind, Media, Packet, StreamingCodec
+from narrows.errors import CorruptStream, OptionError, UnsupportedStream
+from narrows.files import output
 from narrows.limits import Limits
 from narrows.signals import Array
 from narrows.stream import codec_of
+from narrows.streaming.udp import Ahead
 
 CHUNK_S = 1.0
+_POLL_S = 0.1
 
 
 class Recording:
@@ -48,6 +53,11 @@ class Recording:
         if packet.last:
             self._write()
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes written so far."""
+        return self._writer.num_bytes
+
     def finish(self) -> None:
         """Write what is left, and END."""
         self._write()
@@ -71,6 +81,40 @@ class Recording:
             self._packets = []
 
 
+def record(
+    blocks: Iterable[Array],
+    encoder: Encoder,
+    path: str,
+    *,
+    force: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> tuple[int, int]:
+    """Code blocks into `path` (`-` is stdout) until they end or `stop` says so; (samples, bytes).
+
+    The file is whole, END included, whatever ended it, an exception of `blocks` too.
+    """
+    reader = Ahead(blocks)
+    num_samples = 0
+    with contextlib.ExitStack() as stack:
+        file = sys.stdout.buffer if path == "-" else stack.enter_context(output.live(path, force=force))
+        recording = Recording(file, encoder.header)
+        try:
+            while not stop():
+                more, block = reader.take(_POLL_S)
+                if not more:
+                    break
+                if block is None:
+                    continue
+                num_samples += len(block)
+                for packet in encoder.push(block):
+                    recording.add(packet)
+        finally:
+            for packet in encoder.finish():
+                recording.add(packet)
+            recording.finish()
+    return num_samples, recording.num_bytes
+
+
 class Replay:
     """A coded file as a stream of blocks, also from a pipe that is still being written.
 
@@ -84,6 +128,11 @@ class Replay:
         if self.header.media != Media.AUDIO:
             raise UnsupportedStream(f"this is {self.header.media.name.lower()}, not audio")
         self._codec = _streaming(self.header)
+
+    @property
+    def damage(self) -> list[CorruptStream]:
+        """What `partial` passed over."""
+        return self._reader.damage
 
     def __iter__(self) -> Iterator[Array]:
         source = self._reader.source()

@@ -169,15 +169,17 @@ def receive(
     stop: Callable[[], bool] = lambda: False,
     tick: Callable[[float], None] = lambda now_s: None,
     idle_s: float | None = None,
+    stream_idle_s: float | None = None,
     once: bool = False,
 ) -> None:
     """Receive streams until `stop` says so; `once`: until those that came have ended.
 
     `opened` is called for each new stream and returns what takes its samples, float32 [time, channels],
     from the first that is played, at the pace of the clock. A stream ends after its last packet, or when
-    nothing was heard of it for `idle_s`; then `closed` is called. Without any stream `idle_s` ends the loop
-    too.
+    nothing was heard of it for `stream_idle_s` (by default `idle_s`); then `closed` is called. `idle_s`
+    without any stream ends the loop.
     """
+    stream_idle_s = idle_s if stream_idle_s is None else stream_idle_s
     players: dict[int, _Player] = {}
     seen = False
     heard_s = next_s = time.monotonic()
@@ -193,7 +195,7 @@ def receive(
                 players[incoming.stream.session_id] = _Player(incoming, opened(incoming), now_s)
                 seen = True
         for session_id, player in list(players.items()):
-            idle = idle_s is not None and now_s - player.incoming.heard_s > idle_s
+            idle = stream_idle_s is not None and now_s - player.incoming.heard_s > stream_idle_s
             if player.play(now_s) or idle:
                 receiver.close(session_id, for_good=player.incoming.playout.finished)
                 del players[session_id]
