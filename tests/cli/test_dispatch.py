@@ -98,3 +98,18 @@ def test_bench_prints_rows_for_people_and_programs(monkeypatch, capsys):
         ["a", "1,234.5"],
         ["b", "0.250"],
     ]
+
+
+def test_bench_hands_rounds_and_symbols_to_the_entropy_rows_only(monkeypatch, capsys):
+    module = types.ModuleType("narrows.bench.entropy")
+    machine = {"case": "machine", "cpu": "an abacus", "versions": {"numpy": "2", "torch": "3"}}
+    module.rows = lambda names, rounds, symbols: iter(
+        [machine, {"case": names[0], "setting": f"{rounds} {symbols}", "encode_least_ns": 1.0}]
+    )
+    monkeypatch.setitem(sys.modules, "narrows.bench.entropy", module)
+    assert main(["bench", "entropy", "w1", "--rounds", "2", "--symbols", "1000"]) == 0
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["versions", "numpy", "2,", "torch", "3"] in said
+    assert said[-2:] == [["case", "setting"], ["w1", "2", "1000"]]
+    assert main(["bench", "codecs", "--rounds", "2"]) == 2
+    assert "belong to `narrows bench entropy`" in capsys.readouterr().err
