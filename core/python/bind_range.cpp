@@ -55,6 +55,11 @@ Status with_model(nb::handle object, With with) {
 
 }  // namespace
 
+// The tables that a Python object holds, or null if it is of another class.
+narrows::AdaptiveTables* adaptive_of(nb::handle held) {
+    return nb::isinstance<Adaptive>(held) ? &nb::cast<Adaptive&>(held).tables : nullptr;
+}
+
 void bind_range(nb::module_& m) {
     nb::class_<Adaptive>(m, "Adaptive")
         .def("__init__", [](Adaptive* self, nb::handle tables, uint32_t weight, uint32_t max_shift) {

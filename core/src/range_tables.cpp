@@ -1,56 +1,11 @@
 #include "narrows/range_tables.hpp"
 
-#include <algorithm>
-#include <bit>
-
 #include "narrows/crc.hpp"
+#include "range_symbols.hpp"
 #include "rans/chunk.hpp"
-#include "rans/side.hpp"
 
 namespace narrows {
 namespace {
-
-// The same Exp-Golomb code as in the side stream, most significant bit first.
-void put_exp_golomb(RangeEncoder& encoder, uint32_t z, uint32_t order) {
-    const uint64_t y = (uint64_t{z} >> order) + 1;
-    const uint32_t width = static_cast<uint32_t>(std::bit_width(y)) - 1;
-    for (uint32_t i = 0; i < width; ++i) encoder.encode_raw(0, 1);
-    encoder.encode_raw(1, 1);
-    encoder.encode_raw(static_cast<uint32_t>(y - (uint64_t{1} << width)), width);
-    encoder.encode_raw(z & ((1u << order) - 1), order);
-}
-
-bool get_exp_golomb(RangeDecoder& decoder, uint32_t order, uint64_t& z) {
-    uint32_t width = 0;
-    while (decoder.decode_raw(1) == 0)
-        if (++width > 32) return false;
-    const uint64_t y = (uint64_t{1} << width) + decoder.decode_raw(width);
-    z = ((y - 1) << order) + decoder.decode_raw(order);
-    return true;
-}
-
-void put_token(RangeEncoder& encoder, const Tables& tables, uint32_t i, uint32_t token) {
-    const uint32_t* cdf = tables.cdf().data() + tables[i].first + token;
-    encoder.encode(cdf[0], cdf[1] - cdf[0], tables.bits());
-}
-void put_token(RangeEncoder& encoder, AdaptiveTables& adaptive, uint32_t i, uint32_t token) {
-    adaptive[i].encode(encoder, token - !adaptive.tables()[i].has_escape);
-}
-
-uint32_t get_token(RangeDecoder& decoder, const Tables& tables, uint32_t i) {
-    const Table& table = tables[i];
-    const uint32_t* cdf = tables.cdf().data() + table.first;
-    const uint32_t target = decoder.target(tables.bits());
-    const auto token = static_cast<uint32_t>(std::upper_bound(cdf, cdf + table.num_tokens, target) - cdf) - 1;
-    decoder.take(cdf[token], cdf[token + 1] - cdf[token], tables.bits());
-    return token;
-}
-uint32_t get_token(RangeDecoder& decoder, AdaptiveTables& adaptive, uint32_t i) {
-    return adaptive[i].decode(decoder) + !adaptive.tables()[i].has_escape;
-}
-
-const Tables& fixed(const Tables& tables) { return tables; }
-const Tables& fixed(const AdaptiveTables& tables) { return tables.tables(); }
 
 template <typename Index>
 Status check_arguments(size_t num_symbols, std::span<const Index> index, size_t num_tables, std::string& what) {
@@ -81,27 +36,12 @@ Status put_all(RangeEncoder& encoder, std::span<const int32_t> symbols, const In
         [&](auto index) {
             Status status = check_arguments(symbols.size(), index, tables.size(), what);
             if (status != Status::ok) return status;
-            const auto token_of = [](int32_t symbol, const Table& table) {
-                const uint32_t above = static_cast<uint32_t>(symbol) - static_cast<uint32_t>(table.offset);
-                const uint32_t token = above >> table.shift;
-                return token < table.num_tokens - 1 ? token + 1 : 0;
-            };
             for (size_t i = 0; i < symbols.size(); ++i)
                 if (const Table& table = tables[index[i]]; !table.has_escape && token_of(symbols[i], table) == 0) {
                     what = "a symbol lies outside a table without an escape";
                     return Status::bad_argument;
                 }
-            for (size_t i = 0; i < symbols.size(); ++i) {
-                const Table& table = tables[index[i]];
-                const uint32_t token = token_of(symbols[i], table);
-                put_token(encoder, any, index[i], token);
-                if (token == 0) {
-                    put_exp_golomb(encoder, escape_distance(symbols[i], table), table.shift + 2u);
-                } else {
-                    const uint32_t above = static_cast<uint32_t>(symbols[i]) - static_cast<uint32_t>(table.offset);
-                    encoder.encode_raw(above & ((1u << table.shift) - 1), table.shift);
-                }
-            }
+            for (size_t i = 0; i < symbols.size(); ++i) (void)put_symbol(encoder, any, index[i], symbols[i]);
             return Status::ok;
         },
         indexes);
@@ -115,22 +55,11 @@ Status get_all(RangeDecoder& decoder, std::span<int32_t> symbols, const Indexes&
         [&](auto index) {
             Status status = check_arguments(symbols.size(), index, tables.size(), what);
             if (status != Status::ok) return status;
-            for (size_t i = 0; i < symbols.size(); ++i) {
-                const Table& table = tables[index[i]];
-                const uint32_t token = get_token(decoder, any, index[i]);
-                if (token == 0) {
-                    uint64_t distance;
-                    if (!get_exp_golomb(decoder, table.shift + 2u, distance) ||
-                        !escape_value(distance, table, symbols[i])) {
-                        what = "an escape is damaged";
-                        return Status::corrupt;
-                    }
-                } else {
-                    const uint32_t low = decoder.decode_raw(table.shift);
-                    symbols[i] = static_cast<int32_t>(static_cast<uint32_t>(table.offset) +
-                                                      ((token - 1) << table.shift) + low);
+            for (size_t i = 0; i < symbols.size(); ++i)
+                if (!get_symbol(decoder, any, index[i], symbols[i])) {
+                    what = "an escape is damaged";
+                    return Status::corrupt;
                 }
-            }
             return check_end(decoder, what);
         },
         indexes);

@@ -13,6 +13,7 @@ The bytes depend on the arguments alone: not on threads, processor or batch. `do
 `narrows.entropy.reference` is the same in plain Python.
 """
 
+from narrows.entropy.autoregressive import Autoregressive, Layer, identity_map, magnitude_map
 from narrows.entropy.coder import Adaptive, AdaptiveBits, RangeDecoder, RangeEncoder, decode, encode
 from narrows.entropy.distributions import ScaleFamily, cumulative, scale_family
 from narrows.entropy.entries import entry_index
@@ -26,16 +27,21 @@ from narrows.entropy.models import (
     decode_symbols,
     encode_symbols,
 )
+from narrows.entropy.pointwise import Categorical, Mixture, mixture_tables
 from narrows.entropy.stack import Stack
 from narrows.entropy.tables import Tables
 
 __all__ = [
     "Adaptive",
     "AdaptiveBits",
+    "Autoregressive",
+    "Categorical",
     "ChannelGroups",
     "Checkerboard",
     "EntropyModel",
     "Hyperprior",
+    "Layer",
+    "Mixture",
     "Plan",
     "RangeDecoder",
     "RangeEncoder",
@@ -48,6 +54,9 @@ __all__ = [
     "decode_symbols",
     "encode",
     "encode_symbols",
+    "identity_map",
+    "magnitude_map",
+    "mixture_tables",
     "entry_index",
     "scale_family",
 ]

@@ -74,15 +74,21 @@ def cumulative(family: str, distance: npt.ArrayLike, scale: npt.ArrayLike) -> np
     where, width = np.broadcast_arrays(np.asarray(distance, np.int64), np.asarray(scale, np.int64))
     out = np.empty(where.shape, np.uint64)
     held().cumulative(
-        _number(family), *(np.ascontiguousarray(a).reshape(-1) for a in (where, width)), out.reshape(-1)
+        number_of(family), *(np.ascontiguousarray(a).reshape(-1) for a in (where, width)), out.reshape(-1)
     )
     return out
 
 
-def _number(family: str) -> int:
+def number_of(family: str) -> int:
+    """Return the number of a family in the core; ValueError for one unknown."""
     if family not in FAMILIES:
         raise ValueError(f"a family is one of {', '.join(FAMILIES)}, not {family!r}")
     return FAMILIES.index(family)
+
+
+def deviation_of(family: str, scale: int) -> int:
+    """Return the standard deviation of a distribution of that scale, in the scale's unit."""
+    return scale * _DEVIATION[family] >> 16
 
 
 def shift_of(deviation: int) -> int:
@@ -240,7 +246,7 @@ def scale_family(
     >>> len(laplace.tables), laplace.index([0, 1 << 16, 1 << 20]).tolist()
     (3, [0, 1, 2])
     """
-    _number(name)
+    number_of(name)
     if isinstance(scales, int):
         if scales not in _GRIDS or bits != 15:
             raise ValueError(f"shipped are {' and '.join(map(str, _GRIDS))} scales at 15 bits")
@@ -255,5 +261,5 @@ def scale_family(
         or (np.diff(grid) <= 0).any()
     ):
         raise ValueError("scales rise, at most 65,536 of them, from 1 to 2^31 - 1 in 2^-20")
-    rows = [symmetric_row(_mass(name, s), s * _DEVIATION[name] >> 16, bits) for s in grid.tolist()]
+    rows = [symmetric_row(_mass(name, s), deviation_of(name, s), bits) for s in grid.tolist()]
     return ScaleFamily(name, grid, tables_of(rows, bits))

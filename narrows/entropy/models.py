@@ -93,10 +93,16 @@ class EntropyModel(Protocol):
 class SymbolModel(Protocol):
     """A model that changes after each symbol, or has a distribution for each, and codes by itself."""
 
-    def encode(self, symbols: npt.ArrayLike, side: Any = None) -> bytes: ...
+    def encode(self, symbols: npt.ArrayLike, side: Any = None, *, check: bool = True) -> bytes: ...
     def decode(
-        self, payload: bytes, shape: tuple[int, ...], side: Any = None, *, limits: Limits = Limits()
-    ) -> Ints: ...
+        self,
+        payload: bytes,
+        shape: Sequence[int],
+        side: Any = None,
+        *,
+        check: bool = True,
+        limits: Limits = _LIMITS,
+    ) -> npt.NDArray[np.int32]: ...
 
 
 def integers(values: Any, name: str) -> Ints:
@@ -180,7 +186,7 @@ def encode_symbols(
     twice or never.
     """
     if not isinstance(model, EntropyModel):
-        return model.encode(symbols, side)
+        return model.encode(symbols, side, check=check)
     given = int32_of(symbols, "symbols")
     tables, known = model.tables, np.zeros(given.shape, np.int32)
     stream = RangeEncoder() if given.size <= _FEW * model.passes else None
@@ -228,7 +234,7 @@ def decode_symbols(
     wanted = tuple(int(size) for size in shape)
     num_symbols = count_of(wanted, limits)
     if not isinstance(model, EntropyModel):
-        return model.decode(bytes(payload), wanted, side, limits=limits)
+        return model.decode(bytes(payload), wanted, side, check=check, limits=limits)
     parsed = ModelPayload.parse(payload, check)
     tables = model.tables
     parsed.expect((PASSES, STREAM), model.passes, num_symbols, tables.digest())

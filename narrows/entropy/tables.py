@@ -27,7 +27,7 @@ def _frozen(values: Any, dtype: npt.DTypeLike, name: str) -> npt.NDArray[Any]:
     return array
 
 
-def _integer_weights(weights: Any, name: str) -> npt.NDArray[np.uint64]:
+def integer_weights(weights: Any, name: str) -> npt.NDArray[np.uint64]:
     """Unsigned integers as they are; a float p as floor(p 2^32), at most 2^32 - 1."""
     given = np.asarray(weights)
     if given.dtype.kind in "iu":
@@ -115,7 +115,7 @@ class Tables:
         The frequencies come from Webster's method with a floor of one, in integers, so the same everywhere.
         Raises ValueError for negative, NaN or all-zero weights, and where the tokens outnumber the slots.
         """
-        rows = [_integer_weights(row, "a weight") for row in weights]
+        rows = [integer_weights(row, "a weight") for row in weights]
         if any(row.ndim != 1 for row in rows):
             raise ValueError("weights holds one vector for each table")
         if not isinstance(bits, int) or not 8 <= bits <= 16:
@@ -127,7 +127,7 @@ class Tables:
         if escape is not None and not closed:
             if escape is True:
                 raise ValueError("escape is a weight, None or False")
-            tails = np.broadcast_to(_integer_weights(escape, "an escape's weight"), (num_tables,))
+            tails = np.broadcast_to(integer_weights(escape, "an escape's weight"), (num_tables,))
         sizes = np.array([len(row) + 1 for row in rows], np.int64)
         if num_tables == 0 or sizes.max() > 2**bits + 1:
             raise ValueError("there must be a table, and no table may have more tokens than slots")

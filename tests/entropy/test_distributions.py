@@ -15,6 +15,7 @@ from narrows.entropy import distributions, reference
 
 mpmath = pytest.importorskip("mpmath", reason="the exact distributions come from mpmath")
 from golden import make_distributions as exact  # noqa: E402
+from twins import models as twin  # noqa: E402
 
 FAMILIES = distributions.FAMILIES
 
@@ -115,36 +116,13 @@ def test_cumulative_never_falls_and_is_symmetric(family: str, scale: int, distan
     assert (found + entropy.cumulative(family, [-d for d in ordered], scale).astype(np.int64) == 2**32).all()
 
 
-def plain_cumulative(family: str, distance: int, scale: int) -> int:
-    """The definition in docs/format.md, "Distributions", in Python's integers."""
-    data = distributions._data()
-
-    def line(table: np.ndarray, at: int) -> int:
-        i, part = at >> 14, at & 16383
-        return int(table[i]) - ((int(table[i]) - int(table[i + 1])) * part >> 14)
-
-    x = (abs(distance) << 24) // scale
-    if abs(distance) >> 5 >= scale:
-        upper = 0
-    elif family == "gaussian":
-        upper = 0 if x >= 6656 << 14 else line(data["gaussian_tail"], x)
-    elif x >= 23 << 24:
-        upper = 0
-    else:
-        octaves = x * 1549082005 >> 30
-        upper = line(data["exponential"], octaves & (1 << 24) - 1) >> (octaves >> 24)
-        if family == "logistic":
-            upper = (upper << 32) // (2**31 + upper)
-    return upper if distance < 0 else 2**32 - upper
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_cumulative_is_what_the_format_says(family: str) -> None:
     rng = np.random.default_rng(2)
     scale = 2 ** rng.integers(0, 31, 2000) + rng.integers(0, 7, 2000)
     distance = (rng.normal(0, 12, 2000) * scale).astype(np.int64)
     found = entropy.cumulative(family, distance, scale).tolist()
-    assert found == [plain_cumulative(family, int(d), int(s)) for d, s in zip(distance, scale, strict=True)]
+    assert found == [twin.cumulative(family, int(d), int(s)) for d, s in zip(distance, scale, strict=True)]
 
 
 def test_bad_distances_and_scales_are_refused() -> None:
