@@ -54,8 +54,8 @@ class Categorical:
     >>> entropy.decode_symbols(Categorical(), payload, (2,), rows)
     array([0, 2], dtype=int32)
     >>> entropy.decode_symbols(Categorical(), payload, (2,), rows + 1e-6)
-    Traceback (most recent call last): narrows.errors.CorruptStream: tables differ: ... your model has or
-    computed other tables than the encoder's
+    Traceback (most recent call last):
+    narrows.errors.CorruptStream: tables differ: ...
     """
 
     def _rows(self, side: Any, shape: tuple[int, ...]) -> npt.NDArray[np.uint32]:
