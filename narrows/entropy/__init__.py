@@ -54,9 +54,9 @@ __all__ = [
     "decode_symbols",
     "encode",
     "encode_symbols",
+    "entry_index",
     "identity_map",
     "magnitude_map",
     "mixture_tables",
-    "entry_index",
     "scale_family",
 ]
