@@ -76,7 +76,8 @@ def test_int32_extremes_survive_whatever_the_mean() -> None:
     assert (entropy.decode_symbols(entropy.Hyperprior(GAUSSIAN), payload, (4,), side) == symbols).all()
 
 
-def test_large_arrays_take_a_payload_a_pass_and_cost_their_entropy() -> None:
+def test_large_arrays_take_a_payload_a_pass_and_cost_their_entropy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_FEW", 1 << 14)
     symbols, side = drawn((1, 4, 128, 96))
     model = entropy.ChannelGroups(
         GAUSSIAN, lambda k, known, side: (side[0], side[1]), groups=(1, 1, 1, 1), checkerboard=False
