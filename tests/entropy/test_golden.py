@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden import make_entropy
+from golden import make_entropy, make_models
 
 from narrows import entropy
-from narrows.entropy import reference, reference_range
+from narrows.entropy import models, reference, reference_range
 
 FOLDER = Path(make_entropy.FOLDER)
 NAMES = [case["name"] for case in make_entropy.cases()]
@@ -58,3 +58,22 @@ def test_all_profiles_lanes_and_precisions_are_covered():
     assert {payload[0] & 15 for _, payload in seen} == {0, 1, 2}
     assert {payload[1] for case, payload in seen if case["profile"] == 0} == set(range(8, 17))
     assert {payload[2] & 7 for case, payload in seen if case["profile"] == 0} == set(range(6))
+
+
+MODELS = {case.name: case for case in make_models.cases()}
+
+
+def test_every_payload_of_a_model_is_there_and_no_other():
+    stored = {path.name for path in make_models.FOLDER.iterdir()}
+    assert stored == {f"{name}.bin" for name in MODELS}, "make golden writes them"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_stored_payload_of_a_model_decodes_and_is_still_written(name, isa, monkeypatch):
+    case = MODELS[name]
+    payload = (make_models.FOLDER / f"{name}.bin").read_bytes()
+    assert payload == case.payload()
+    back = entropy.decode_symbols(case.model, payload, case.symbols.shape, case.side)
+    assert np.array_equal(back, case.symbols)
+    monkeypatch.setattr(models, "_FEW", -1 if case.kind == 3 else 1 << 16)
+    assert entropy.encode_symbols(case.model, case.symbols, case.side) == payload

@@ -16,19 +16,61 @@ def signed(value: int) -> int:
     return (value + 2**31) % 2**32 - 2**31
 
 
-def head(symbols: int, digest: int, hashed: bool, stream: bytes) -> bytes:
-    out = bytes([0x14, (16 if hashed else 0) | 64]) + digest.to_bytes(4, "little")
-    for number in (symbols, 1, len(stream)):
-        while number > 127:
-            out += bytes([number & 127 | 128])
-            number >>= 7
-        out += bytes([number])
-    out += stream
+def varint(number: int) -> bytes:
+    out = b""
+    while number > 127:
+        out += bytes([number & 127 | 128])
+        number >>= 7
+    return out + bytes([number])
+
+
+def framed(kind: int, symbols: int, passes: int, digest: int, hashed: bool, pieces: list[bytes]) -> bytes:
+    out = bytes([0x10 | kind, (16 if hashed else 0) | 64]) + digest.to_bytes(4, "little")
+    out += varint(symbols) + varint(passes)
+    out += b"".join(varint(len(piece)) + piece for piece in pieces)
     return out + reference.crc32c(out).to_bytes(4, "little")
+
+
+def head(symbols: int, digest: int, hashed: bool, stream: bytes) -> bytes:
+    return framed(4, symbols, 1, digest, hashed, [stream])
 
 
 def words(values: Any, size: int) -> bytes:
     return b"".join((int(v) % 2 ** (8 * size)).to_bytes(size, "little") for v in values)
+
+
+# ---- passes
+
+
+def encode_passes(model: Any, symbols: np.ndarray, side: Any, kind: int) -> bytes:
+    """A payload of a model with a plan, in pieces for each pass (3) or in one (4)."""
+    known = np.zeros(symbols.shape, np.int32)
+    coder, pieces = RangeEncoder(), []
+    for k in range(model.passes):
+        plan = model.plan(k, known, side)
+        places = np.zeros(symbols.shape, bool)
+        places[plan.mask] = True
+        part = np.empty(symbols.shape)[plan.mask].shape
+        index, means = (
+            np.reshape(
+                a if np.shape(a) == part else np.broadcast_to(a, symbols.shape)[plan.mask], -1
+            ).tolist()
+            for a in (plan.index, plan.mean)
+        )
+        coded = [signed(int(s) - m) for s, m in zip(symbols[places].tolist(), means, strict=True)]
+        known[places] = symbols[places]
+        if not coded:
+            pieces.append(b"")
+            continue
+        value = reference.crc32c(words(index, 2) + (words(means, 4) if any(means) else b""))
+        if kind == 4:
+            coder.put_bits([value & 0xFFFF], [16])
+            coder.put(coded, index, model.tables)
+        else:
+            chunks = reference.encode(coded, index, model.tables, check=False)
+            pieces.append(value.to_bytes(4, "little") + chunks)
+    pieces = [coder.finish()] if kind == 4 else pieces
+    return framed(kind, symbols.size, model.passes, reference.digest(model.tables), True, pieces)
 
 
 # ---- context networks
