@@ -16,6 +16,7 @@ void bind_basics(nb::module_& m);
 void bind_rans(nb::module_& m);
 void bind_device(nb::module_& m);
 void bind_compressai(nb::module_& m);
+void bind_intervals(nb::module_& m);
 void bind_range(nb::module_& m);
 void bind_png(nb::module_& m);
 void bind_mixing(nb::module_& m);

@@ -8,6 +8,7 @@ NB_MODULE(_core, m) {
     bind_device(m);
     bind_range(m);
     bind_compressai(m);
+    bind_intervals(m);
     bind_png(m);
     bind_mixing(m);
     bind_graphics(m);

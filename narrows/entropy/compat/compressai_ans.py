@@ -6,7 +6,6 @@ Public names are those of `narrows.entropy.compat.compressai`.
 from __future__ import annotations
 
 import hashlib
-import struct
 import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -16,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from narrows import _core
-from narrows.entropy.coder import RangeDecoder, RangeEncoder, decode, encode
+from narrows.entropy.coder import decode, encode
+from narrows.entropy.compat.steps import StepDecoder, StepEncoder, with_crc, without_crc
 from narrows.entropy.tables import Tables
-from narrows.errors import CorruptStream, TruncatedStream
 
 Format = Literal["narrows", "compressai"]
 Ints = npt.NDArray[np.int32]
@@ -160,7 +159,7 @@ def encode_rows(
         if format == "compressai":
             _warn_beyond(beyond)
             return list(strings)
-        return [string + _core.crc32c(string).to_bytes(4, "little") for string in strings]
+        return [with_crc(string) for string in strings]
     which = narrow_index(index, len(pair))
     parts = (slice(i * each, (i + 1) * each) for i in range(rows))
     return [encode(symbols[part], which[part], pair.fast, **options) for part in parts]
@@ -177,7 +176,7 @@ def decode_rows(
         return np.empty(0, np.int32)
     each = index.size // rows
     if format == "compressai" or len(pair) > _MOST_TABLES:
-        bare = strings if format == "compressai" else [_without_crc(string) for string in strings]
+        bare = strings if format == "compressai" else [without_crc(string) for string in strings]
         symbols = np.empty(index.size, np.int32)
         _core.compressai_decode(bare, index, np.full(rows, each, np.int64), pair.exact, symbols)
         return symbols
@@ -187,15 +186,6 @@ def decode_rows(
         for i, string in enumerate(strings)
     ]
     return parts[0] if rows == 1 else np.concatenate(parts)
-
-
-def _without_crc(string: bytes) -> bytes:
-    if len(string) < 4:
-        raise TruncatedStream("a string is cut")
-    bare = bytes(string[:-4])
-    if _core.crc32c(bare) != int.from_bytes(string[-4:], "little"):
-        raise CorruptStream("a string is damaged")
-    return bare
 
 
 class RansEncoder:
@@ -294,84 +284,42 @@ class _Last:
         return self._pair
 
 
-# The same faces over this project's format. Strings that are read step by step are range-coded: the coder's
-# bytes, the number of symbols, a CRC32C of indexes and tables, and a CRC32C of all before it.
+# The same faces over this project's format.
 
 
 class _FastRansEncoder(RansEncoder):
     _format: Format = "narrows"
 
 
-class _IndexHash:
-    """A hash of indexes and tables that does not depend on how they are split into calls."""
-
-    def __init__(self) -> None:
-        self.crc = 0
-        self._last = b""
-
-    def add(self, index: npt.NDArray[Any], tables: Tables) -> None:
-        if index.size and tables.digest() != self._last:
-            self._last = tables.digest()
-            self.crc = _core.crc32c(self._last, self.crc)
-        self.crc = _core.crc32c(index.astype("<u2"), self.crc)
-
-
 class _FastBufferedRansEncoder:
     def __init__(self) -> None:
+        self._held = StepEncoder()
         self._last = _Last()
-        self._begin()
-
-    def _begin(self) -> None:
-        self._held, self._count, self._hash = RangeEncoder(), 0, _IndexHash()
 
     def encode_with_indexes(
         self, symbols: Any, indexes: Any, cdfs: Any, cdfs_sizes: Any, offsets: Any
     ) -> None:
         pair = self._last.pair(cdfs, cdfs_sizes, offsets)
-        values, which = int32_of(symbols, "symbols"), narrow_index(int32_of(indexes, "indexes"), len(pair))
-        self._held.put(values, which, pair.fast)
-        self._count += which.size
-        self._hash.add(which, pair.fast)
+        which = narrow_index(int32_of(indexes, "indexes"), len(pair))
+        self._held.put(int32_of(symbols, "symbols"), which, pair.fast)
 
     def flush(self) -> bytes:
-        string = self._held.finish() + struct.pack("<II", self._count, self._hash.crc)
-        self._begin()
-        return string + int(_core.crc32c(string)).to_bytes(4, "little")
+        string, self._held = self._held.finish(), StepEncoder()
+        return string
 
 
 class _FastRansDecoder(RansDecoder):
     _format: Format = "narrows"
 
     def set_stream(self, encoded: bytes) -> None:
-        bare = _without_crc(encoded)
-        if len(bare) < 8:
-            raise TruncatedStream("a string is cut")
-        self._left, self._expected = struct.unpack("<II", bare[-8:])
-        self._held, self._hash = RangeDecoder(bare[:-8]), _IndexHash()
+        self._held = StepDecoder(encoded)
 
     def decode_stream(self, indexes: Any, cdfs: Any, cdfs_sizes: Any, offsets: Any) -> list[int]:
         if self._held is None:
             raise ValueError("set_stream comes first")
         pair = self._last.pair(cdfs, cdfs_sizes, offsets)
         which = narrow_index(int32_of(indexes, "indexes"), len(pair))
-        if which.size > self._left:
-            raise CorruptStream("the string holds fewer symbols than are asked for")
-        symbols = self._held.get(which, pair.fast)
-        self._left -= which.size
-        self._hash.add(which, pair.fast)
-        if self._left == 0:
-            self.finish()
-        return list(symbols.tolist())
-
-    def finish(self) -> None:
-        if self._held is None:
-            return
-        held, self._held = self._held, None
-        if self._left:
-            raise CorruptStream("the string holds more symbols than were asked for")
-        if self._hash.crc != self._expected:
-            raise CorruptStream("your model computed other indexes or tables than the encoder's")
-        held.finish()
+        return list(self._held.get(which, pair.fast).tolist())
 
 
 ENCODERS: dict[Format, dict[str, type]] = {
