@@ -1,4 +1,5 @@
-// CompressAI's strings, one and several; tables, pmfs and round trips of whatever the bytes say.
+// CompressAI's strings, one and several; tables, pmfs and round trips of whatever the bytes say. Then the same of
+// payloads whose symbols each have a distribution.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -7,6 +8,8 @@
 
 #include "../tests/check.hpp"
 #include "narrows/compressai.hpp"
+#include "narrows/crc.hpp"
+#include "narrows/intervals.hpp"
 
 using namespace narrows;
 using compressai::Tables;
@@ -117,6 +120,96 @@ void read_tables(std::span<const uint8_t> bytes) {
     read_string(bytes, index, tables, 20);
 }
 
+// Tables of the right form: the values matter little here.
+const DistributionTables& distributions() {
+    static std::vector<uint32_t> tail(DistributionTables::kTailSize), exponential(DistributionTables::kExponentialSize);
+    static const DistributionTables tables{tail, exponential};
+    if (tail[0] == 0) {
+        for (size_t i = 0; i < tail.size(); ++i)
+            tail[i] = static_cast<uint32_t>((uint64_t{1} << 31) * (tail.size() - 1 - i) / (tail.size() - 1));
+        for (size_t i = 0; i < exponential.size(); ++i)
+            exponential[i] = static_cast<uint32_t>((uint64_t{1} << 31) - (uint64_t{1} << 20) * i);
+        if (!tables.valid()) std::abort();
+    }
+    return tables;
+}
+
+template <typename T>
+std::vector<T> values_of(std::span<const uint8_t> bytes) {
+    std::vector<T> values(bytes.size() / sizeof(T));
+    if (!values.empty()) std::memcpy(values.data(), bytes.data(), values.size() * sizeof(T));
+    return values;
+}
+
+// Models of whatever the bytes say are refused or give back what was pushed; payloads are refused or pop in bounds.
+void read_intervals(std::span<const uint8_t> bytes, unsigned mode) {
+    if (bytes.size() < 64) return;
+    const uint32_t bits = mode & 1 ? 24 : 16;
+    const size_t num_symbols = 1 + bytes[0] % 40u;
+    const auto floats = values_of<float>(bytes);
+    const auto doubles = values_of<double>(bytes);
+    const auto shorts = values_of<int16_t>(bytes);
+    auto cdf = values_of<uint32_t>(bytes);
+    std::vector<double> positive(doubles);
+    for (double& p : positive) p = p < 0 ? -p : p;
+    std::vector<float> rising(floats);
+    for (float& p : rising) p = p >= 0 && p <= 1 ? p : .5f;
+    if (mode & 2) {
+        for (uint32_t& c : cdf) c &= (1u << bits) - 1;
+        for (size_t i = 0; i + num_symbols + 1 <= cdf.size(); i += num_symbols + 1) {
+            std::sort(cdf.begin() + static_cast<ptrdiff_t>(i), cdf.begin() + static_cast<ptrdiff_t>(i + num_symbols));
+            cdf[i] = 0;
+            cdf[i + num_symbols] = 1u << bits;
+            std::sort(rising.begin() + static_cast<ptrdiff_t>(i),
+                      rising.begin() + static_cast<ptrdiff_t>(i + num_symbols + 1));
+        }
+    }
+    const auto first = static_cast<int32_t>(static_cast<int8_t>(bytes[1])) * (bytes[2] % 8 ? 1 : 1 << 24);
+    const size_t per_cdf = num_symbols + 1, half = doubles.size() / 2;
+    const IntervalModel models[] = {
+        CdfRows{cdf, cdf.size() / per_cdf, num_symbols},
+        ProbabilityRows<float>{floats, floats.size() / num_symbols, num_symbols},
+        ProbabilityRows<double>{positive, positive.size() / num_symbols, num_symbols},
+        FloatCdfRows{rising, rising.size() / per_cdf, num_symbols, (mode & 4) != 0},
+        ShortCdfRows{shorts, shorts.size() / per_cdf, num_symbols},
+        DistributionRows{distributions(), static_cast<Family>(bytes[3] % 3), first, std::span(doubles).first(half),
+                         std::span(positive).last(half), half, num_symbols * 100},
+        CdfRows{cdf, 1, num_symbols},
+    };
+    const IntervalModel& model = models[mode / 8 % std::size(models)];
+    size_t rows = std::visit([](const auto& r) { return r.num_rows; }, model);
+    if (mode / 8 % std::size(models) == 6) rows = bytes[4] == 0 ? 5000 : 20;
+    std::vector<int32_t> symbols(rows), back(rows);
+    for (size_t i = 0; i < rows; ++i)
+        symbols[i] = static_cast<int32_t>(bytes[i % bytes.size()] % num_symbols) +
+                     (mode / 8 % std::size(models) == 5 ? first : 0);
+    IntervalStack stack(bits);
+    std::vector<Interval> intervals;
+    std::string what;
+    if (intervals_of(model, bits, symbols, intervals, what) == Status::ok) {
+        stack.push(intervals);
+        IntervalStack other(bits);
+        if (other.open(stack.payload(), what) != Status::ok || pop(other, model, back, what) != Status::ok ||
+            back != symbols || other.size() != 0)
+            std::abort();
+    }
+    std::vector<uint32_t> payload = values_of<uint32_t>(bytes);
+    if (mode & 1 && payload.size() > 5) {
+        payload[payload.size() - 4] |= 1;  // a state above the least
+        std::vector<uint8_t> raw(4 * (payload.size() - 1));
+        std::memcpy(raw.data(), payload.data(), raw.size());
+        payload.back() = crc32c(raw);
+    }
+    if (stack.open(payload, what) == Status::ok && pop(stack, model, back, what) == Status::ok) {
+        // What was popped is what goes back on.
+        const size_t left = stack.size();
+        intervals.clear();
+        if (intervals_of(model, bits, back, intervals, what) != Status::ok) return;
+        stack.push(intervals);
+        if (stack.size() != left + rows) std::abort();
+    }
+}
+
 }  // namespace
 
 // Input: table set, seed of the index, mode, two bytes of length, string.
@@ -129,6 +222,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::vector<uint8_t> string(data + 5, data + size);
     read_string(string, index, tables, n == 0 ? 0 : mode % n);
     if (mode & 1) read_tables(string);
+    read_intervals(string, mode ^ data[1]);
 
     // The bytes as symbols of several strings: what is coded comes back, and one call equals many.
     std::vector<int32_t> symbols(std::min<size_t>(n, string.size() / 2));

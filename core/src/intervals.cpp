@@ -137,15 +137,23 @@ class DistributionReader {
         mean_ = rows_.means[i];
         sound_ = std::isfinite(mean_) && rows_.scales[i] > 0 && std::isfinite(rows_.scales[i]);
         if (!sound_) return;
-        scale_ = static_cast<uint32_t>(std::frexp(rows_.scales[i], &exponent_) * 0x1p24);
+        int exponent = 0;
+        scale_ = static_cast<uint32_t>(std::frexp(std::clamp(rows_.scales[i], 0x1p-60, 0x1p60), &exponent) * 0x1p24);
+        unit_ = std::ldexp(1, 24 - exponent);
+        const double j = std::clamp(mean_ - rows_.first, 1.0, static_cast<double>(rows_.num_symbols));
+        guess_ = std::min(static_cast<size_t>(j), rows_.num_symbols - 1);
+        step_ = 1 + static_cast<size_t>(std::min(rows_.scales[i], 0x1p20));
     }
+    // Where a search begins, and how far it goes first.
+    size_t guess() const noexcept { return sound_ ? guess_ : 0; }
+    size_t step() const noexcept { return step_; }
     bool sound(size_t) const noexcept { return sound_; }
     uint32_t at(size_t j) const noexcept {
         if (j == 0) return 0;
         if (j == rows_.num_symbols) return slots_;
         if (!sound_) return kNone;
         const double above = static_cast<double>(rows_.first) + static_cast<double>(j) - 0.5 - mean_;
-        const double distance = std::clamp(std::ldexp(above, 24 - exponent_), -0x1p56, 0x1p56);
+        const double distance = std::clamp(above * unit_, -0x1p56, 0x1p56);
         const uint64_t below = cumulative(rows_.tables, rows_.family, static_cast<int64_t>(distance), scale_);
         return static_cast<uint32_t>(below * shared_ >> 32) + static_cast<uint32_t>(j);
     }
@@ -155,8 +163,9 @@ class DistributionReader {
     uint32_t slots_;
     uint32_t shared_;
     double mean_ = 0;
-    int exponent_ = 0;
+    double unit_ = 0;
     uint32_t scale_ = 1;
+    size_t guess_ = 0, step_ = 1;
     bool sound_ = false;
 };
 
@@ -310,21 +319,54 @@ Status pop(IntervalStack& stack, const IntervalModel& model, std::span<int32_t> 
                 return Status::corrupt;
             }
             auto reader = reader_of(rows, stack.bits());
+            // Many symbols of one row: for each bucket of slots the symbol that owns its first, and the last symbol.
+            std::vector<uint32_t> first_symbols;
+            const uint32_t bucket_shift = stack.bits() - std::min(stack.bits(), 10u);
+            if constexpr (std::is_same_v<std::decay_t<decltype(rows)>, CdfRows>) {
+                reader.select(0);
+                if (rows.num_rows == 1 && symbols.size() >= 4096 && rows.num_symbols > 2 && reader.sound(0) &&
+                    reader.at(0) == 0 && reader.at(rows.num_symbols) == 1u << stack.bits()) {
+                    uint32_t symbol = 0;
+                    for (uint32_t slot = 0; slot < 1u << stack.bits(); slot += 1u << bucket_shift) {
+                        while (reader.at(symbol + 1) <= slot) ++symbol;
+                        first_symbols.push_back(symbol);
+                    }
+                    first_symbols.push_back(static_cast<uint32_t>(rows.num_symbols) - 1);
+                }
+            }
             for (size_t i = 0; i < symbols.size(); ++i) {
                 if (i == 0 || rows.num_rows > 1) reader.select(i);
                 const uint32_t slot = stack.slot();
                 size_t low = 0, high = rows.num_symbols;  // the boundary at low is at or below the slot
-                if (high <= kFew) {
+                uint32_t start = reader.at(low), end = reader.at(high);
+                const auto look = [&](size_t j) {
+                    const uint32_t boundary = reader.at(j);
+                    const bool below = boundary <= slot;
+                    low = below ? j : low;
+                    high = below ? high : j;
+                    start = below ? boundary : start;
+                    end = below ? end : boundary;
+                    return below;
+                };
+                if constexpr (requires { reader.guess(); }) {
+                    size_t j = reader.guess(), step = reader.step();
+                    if (j > 0 && look(j))
+                        while (high - low > step && look(low + step)) step *= 2;
+                    else
+                        while (high - low > step && !look(high - step)) step *= 2;
+                } else if (!first_symbols.empty()) {
+                    const size_t bucket = slot >> bucket_shift;
+                    low = first_symbols[bucket];
+                    high = first_symbols[bucket + 1] + 1;
+                    start = reader.at(low);
+                    end = reader.at(high);
+                } else if (high <= kFew) {
                     for (size_t j = 1; j < high; ++j) low += reader.at(j) <= slot;
                     high = low + 1;
+                    start = reader.at(low);
+                    end = reader.at(high);
                 }
-                while (high - low > 1) {
-                    const size_t middle = low + (high - low) / 2;
-                    const bool below = reader.at(middle) <= slot;
-                    low = below ? middle : low;
-                    high = below ? high : middle;
-                }
-                const uint32_t start = reader.at(low), end = reader.at(low + 1);
+                while (high - low > 1) look(low + (high - low) / 2);
                 if (start > slot || end <= slot || end > 1u << stack.bits() || !stack.pop({start, end - start})) {
                     what = "the payload was coded with other distributions";
                     return Status::corrupt;
