@@ -203,18 +203,14 @@ def test_wrong_tables_raise():
 
 
 def test_tables_of_15_bits_keep_the_probabilities():
-    case = Case(8)
+    case = next(case for case in map(Case, range(100)) if max(map(abs, case.symbols)) < 200)
     tables = door.tables_of(*case.tables)
     index = np.array(case.index, np.uint8)
     exact = 0.0
     for symbol, i in zip(case.symbols, case.index, strict=True):
         token = min(max(symbol - case.offsets[i], -1) % 2**32, case.lengths[i] - 2)
         exact += 16 - np.log2(case.cdfs[i][token + 1] - case.cdfs[i][token])
-    inside = np.array(
-        [0 <= s - case.offsets[i] < case.lengths[i] - 2 for s, i in zip(case.symbols, case.index, strict=True)]
-    )
-    if inside.all():
-        assert tables.cost_bits(case.symbols, index) < exact * 1.02 + 1
+    assert tables.cost_bits(case.symbols, index) < exact * 1.02 + 1
 
 
 # Models.
@@ -307,6 +303,9 @@ def test_new_tables_are_noticed(zoo):
             coder.compress(values, index + 7)
 
 
+BufferedRansEncoder = RansDecoder = None  # as a model's module imports them; see below
+
+
 class ChannelWise(torch.nn.Module):
     """A model as those that build on CompressAI write it: its own encoder, lists, slice after slice."""
 
@@ -323,7 +322,11 @@ class ChannelWise(torch.nn.Module):
         cdf = self.coder.quantized_cdf.tolist()
         for values in slices:
             encoder.encode_with_indexes(
-                values.tolist(), index.tolist(), cdf, self.coder.cdf_length.tolist(), self.coder.offset.tolist()
+                values.tolist(),
+                index.tolist(),
+                cdf,
+                self.coder.cdf_length.tolist(),
+                self.coder.offset.tolist(),
             )
         return encoder.flush()
 

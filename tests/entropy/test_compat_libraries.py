@@ -147,7 +147,9 @@ def test_constriction_itself_takes_the_same_calls():
 
 def cdfs(rng, shape, length) -> np.ndarray:
     pmf = rng.dirichlet([0.5] * length, shape)
-    return np.concatenate([np.zeros((*pmf.shape[:-1], 1)), np.cumsum(pmf, -1).clip(0, 1)], -1).astype(np.float32)
+    return np.concatenate([np.zeros((*pmf.shape[:-1], 1)), np.cumsum(pmf, -1).clip(0, 1)], -1).astype(
+        np.float32
+    )
 
 
 @given(

@@ -15,7 +15,8 @@ from __future__ import annotations
 import copyreg
 import sys
 import types
-from collections.abc import Callable, Iterable
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 from narrows.entropy.compat.compressai_ans import (
@@ -32,6 +33,7 @@ from narrows.entropy.compat.compressai_ans import (
     table_pair,
     tables_of,
 )
+from narrows.entropy.compat.exact import family_of, replaced_layers
 from narrows.errors import MissingExtra
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "RansDecoder",
     "RansEncoder",
     "Use",
+    "exact",
     "pmf_to_quantized_cdf",
     "tables_of",
     "use",
@@ -59,18 +62,24 @@ class _Coder:
 # `compress` and `decompress` of an entropy model, without lists.
 
 
+# For each entropy model the tensors that its tables were last made of, and their versions.
+_seen: weakref.WeakKeyDictionary[Any, tuple[Any, list[int], TablePair]] = weakref.WeakKeyDictionary()
+
+
 def _pair_of(model: Any) -> TablePair:
     """Return the tables of an entropy model; looks at their content only if the tensors changed."""
+    if hasattr(model, "_narrows_pair"):
+        return model._narrows_pair  # type: ignore[no-any-return]
     tensors = (model._quantized_cdf, model._cdf_length, model._offset)
-    seen = model.__dict__.get("_narrows_tables")
+    seen = _seen.get(model)
     if seen is not None:
         known, versions, pair = seen
         if all(a is b for a, b in zip(tensors, known, strict=True)) and versions == [
             tensor._version for tensor in tensors
         ]:
-            return pair  # type: ignore[no-any-return]
+            return pair
     pair = table_pair(*(tensor.detach().cpu().numpy() for tensor in tensors))
-    model.__dict__["_narrows_tables"] = (tensors, [tensor._version for tensor in tensors], pair)
+    _seen[model] = (tensors, [tensor._version for tensor in tensors], pair)
     return pair
 
 
@@ -145,10 +154,10 @@ def _names_in(code: types.CodeType) -> set[str]:
     return names
 
 
-def _rebound(function: Any, replacements: dict[str, type], originals: Iterable[Any]) -> Any:
+def _rebound(function: Any, replacements: dict[str, type], originals: tuple[Any, ...]) -> Any:
     """Return a copy of `function` for which the encoders' names mean ours; None if it does not use them.
 
-    Looks through decorators too: they hold the function that they wrap in their closure.
+    Looks through decorators too: they hold the function that they wrap in their closure, and name it.
     """
     if isinstance(function, (staticmethod, classmethod)):
         inner = _rebound(function.__func__, replacements, originals)
@@ -156,19 +165,21 @@ def _rebound(function: Any, replacements: dict[str, type], originals: Iterable[A
     if not isinstance(function, types.FunctionType):
         return None
     scope = function.__globals__
-    known = tuple(originals)
     names = {
         name: replacements[scope[name].__name__]
         for name in _names_in(function.__code__)
-        if any(scope.get(name) is original for original in known)
+        if any(scope.get(name) is original for original in originals)
     }
     cells = list(function.__closure__ or ())
+    wrapped = getattr(function, "__wrapped__", None)
     changed = bool(names)
     for i, cell in enumerate(cells):
         try:
-            inner = _rebound(cell.cell_contents, replacements, known)
+            held = cell.cell_contents
         except ValueError:  # a cell that is not filled yet
             continue
+        # What wraps says so; other functions in closures may be anything, themselves included.
+        inner = _rebound(held, replacements, originals) if held is wrapped else None
         if inner is not None:
             cells[i] = types.CellType(inner)
             changed = True
@@ -183,16 +194,30 @@ def _rebound(function: Any, replacements: dict[str, type], originals: Iterable[A
     return made
 
 
-def _as_before(original: type) -> dict[str, Callable[..., Any]]:
+def _functions_to_replace(
+    kind: type, replacements: dict[str, type], originals: tuple[Any, ...]
+) -> dict[str, Any]:
+    """Return copies of the functions of a class that make encoders, those of its parents included."""
+    functions: dict[str, Any] = {}
+    for owner in reversed(kind.__mro__):
+        if owner.__module__.partition(".")[0] in ("torch", "builtins"):
+            continue
+        for name, value in vars(owner).items():
+            made = _rebound(value, replacements, originals)
+            if made is not None:
+                functions[name] = made
+            else:
+                functions.pop(name, None)
+    return functions
+
+
+def _as_before(original: type) -> dict[str, Any]:
     """Copies and pickles of a model in use are CompressAI's own again."""
 
     def reduce(self: Any, protocol: Any) -> Any:
-        state = self.__getstate__()
-        if isinstance(state, dict):
-            state.pop("_narrows_tables", None)
-        return copyreg._reconstructor, (original, object, None), state  # type: ignore[attr-defined]
+        return copyreg._reconstructor, (original, object, None), self.__getstate__()  # type: ignore[attr-defined]
 
-    return {"__reduce_ex__": reduce}
+    return {"__reduce_ex__": reduce, "_narrows_uses": True}
 
 
 class Use:
@@ -211,6 +236,11 @@ class Use:
         """Make everything as it was before."""
         while self._steps:
             self._steps.pop()()
+
+    def _set_part(self, owner: Any, name: str, part: Any) -> None:
+        before = owner._modules[name]
+        owner._modules[name] = part
+        self._steps.append(lambda: owner._modules.update({name: before}))
 
     def _set(self, owner: Any, name: str, value: Any) -> None:
         before = getattr(owner, name)
@@ -253,18 +283,16 @@ def use(model: Any = None, *, format: Format = "narrows", threads: int = 1) -> U
         return used
 
     found = False
+    functions_of: dict[type, dict[str, Any]] = {}
     coded = {base: type("Coded", (base,), dict(methods)) for base in bases}
     for part in model.modules():
         kind = type(part)
         base = next((b for b in bases if isinstance(part, b)), None)
-        functions: dict[str, Any] = {}
-        for owner in reversed(kind.__mro__):
-            for name, value in vars(owner).items():
-                made = _rebound(value, ENCODERS[format], originals)
-                if made is not None:
-                    functions[name] = made
-                elif name in functions and name in vars(owner):
-                    del functions[name]
+        if hasattr(part, "_narrows_uses"):
+            raise ValueError("the model uses Narrows already: undo that first")
+        if kind not in functions_of:
+            functions_of[kind] = _functions_to_replace(kind, ENCODERS[format], originals)
+        functions = functions_of[kind]
         if base is None and not functions:
             continue
         found = True
@@ -275,3 +303,49 @@ def use(model: Any = None, *, format: Format = "narrows", threads: int = 1) -> U
     if not found:
         raise ValueError("the model holds no entropy model of CompressAI's")
     return used
+
+
+def exact(model: Any, *, threads: int = 1) -> Use:
+    """Let a CompressAI model's strings decode alike on every machine, and code with Narrows.
+
+    As `use(model)`; besides, Gaussians come from shipped integer tables, scales choose them by integer
+    thresholds, and the networks that scales and means come from compute on integers (see `compat.exact`).
+    Encoder and decoder both call this. The tables of entropy bottlenecks are the checkpoint's: call
+    `model.update()` once, before saving it, not on each machine.
+
+    Raises ValueError for models that code pixel by pixel, whose context networks run outside their layers,
+    and for networks of layers other than convolutions, linear ones and ReLUs.
+    """
+    layers = replaced_layers(model)
+    used = use(model, threads=threads)
+    try:
+        for parent, name, layer in layers:
+            used._set_part(parent, name, layer)
+        for part in model.modules():
+            if isinstance(part, _gaussian()):
+                family = family_of(part.scale_table.detach().cpu().numpy())
+                methods = {
+                    "build_indexes": _build_indexes,
+                    "_narrows_family": family,
+                    "_narrows_pair": TablePair.of(family.tables),
+                }
+                kind = type(part)
+                used._set(part, "__class__", type(kind.__name__, (kind,), methods))
+    except BaseException:
+        used.undo()
+        raise
+    return used
+
+
+def _gaussian() -> Any:
+    from compressai.entropy_models import GaussianConditional
+
+    return GaussianConditional
+
+
+def _build_indexes(self: Any, scales: Any) -> Any:
+    """Return the table of each scale, by thresholds in 2^-16."""
+    import torch
+
+    index = self._narrows_family.index_of_floats(scales.detach().cpu())
+    return torch.from_numpy(index.astype("int32")).to(scales.device)

@@ -85,11 +85,19 @@ class TablePair:
 
     def __init__(self, cdf: Ints, lengths: Ints, offsets: Ints) -> None:
         self._arrays = cdf, lengths, offsets
+        self._length = len(lengths)
         self.exact = _core.CompressaiTables(cdf, lengths, offsets)  # checks them, for both kinds
         self._fast: Tables | None = None
 
+    @classmethod
+    def of(cls, tables: Tables) -> TablePair:
+        """Return what has no cdfs of CompressAI's, only `tables` in their place."""
+        pair = object.__new__(cls)
+        pair.exact, pair._fast, pair._length = None, tables, len(tables)
+        return pair
+
     def __len__(self) -> int:
-        return len(self._arrays[1])
+        return self._length
 
     @property
     def fast(self) -> Tables:
