@@ -111,7 +111,7 @@ def picture(torch: Any) -> Any:
     return torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None]
 
 
-def models(rounds: int) -> Iterator[Row]:
+def models(_: int, rounds: int) -> Iterator[Row]:
     """Whole models: compress() and decompress(), and the part of them that is entropy coding."""
     torch = importlib.import_module("torch")
     zoo = importlib.import_module("compressai.zoo")
@@ -314,20 +314,15 @@ def main() -> None:
         return
     warnings.simplefilter("ignore")
     rows: list[Row] = []
-    for measure in (entropy_models, constriction_calls, torch_ans_calls, torchac_calls):
+    measures = (entropy_models, models, constriction_calls, torch_ans_calls, torchac_calls)
+    for measure in measures:
         try:
+            importlib.import_module("torch").set_num_threads(1)
             for row in measure(options.symbols, options.rounds):
                 print(json.dumps(row), flush=True)
                 rows.append(row)
         except ImportError as error:
             print(f"left out: {error}")
-    try:
-        importlib.import_module("torch").set_num_threads(1)
-        for row in models(options.rounds):
-            print(json.dumps(row), flush=True)
-            rows.append(row)
-    except ImportError as error:
-        print(f"left out: {error}")
     RUN.parent.mkdir(exist_ok=True)
     RUN.write_text(json.dumps(rows, indent=1))
 
