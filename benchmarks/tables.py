@@ -41,7 +41,7 @@ def lossy(rows: Rows) -> tuple[str, dict[str, object]]:
         ]
         middle = _middle(found)
         body.append([*cells, *(f"{_mean(middle, name):.0f}" for name in ("encode_cpu_ms", "decode_cpu_ms"))])
-    lines += _table(["codec", "pictures", *head, "encode ms", "decode ms"], body)
+    lines += table(["codec", "pictures", *head, "encode ms", "decode ms"], body)
     for codec in filter(is_ours, rows):
         text, figures[codec] = _against_each(rows, codec)
         lines += ["", *text, "", *_operating_points(rows[codec], codec)]
@@ -62,7 +62,7 @@ def lossless(rows: Rows) -> tuple[str, dict[str, object]]:
             + [f"{_mean(found, name):.0f}" for name in ("encode_cpu_ms", "decode_cpu_ms")]
         )
         figures[codec] = {"bytes": total, "bpp": bpp, "inexact": inexact}
-    lines = _table(["codec", "pictures", "total bytes", "bpp", "exact", "encode ms", "decode ms"], body)
+    lines = table(["codec", "pictures", "total bytes", "bpp", "exact", "encode ms", "decode ms"], body)
     ours = [codec for codec in rows if is_ours(codec)]
     others = [codec for codec in ("webp_ll_m6", "webp_ll_m4", "jxl_ll_e7") if codec in rows]
     if ours and others:
@@ -71,7 +71,7 @@ def lossless(rows: Rows) -> tuple[str, dict[str, object]]:
         for image in sorted(sizes[ours[0]]):
             ratios = [f"{sizes[ours[0]][image] / sizes[codec].get(image, np.nan):.3f}" for codec in others]
             body.append([image, f"{sizes[ours[0]][image]:,}", *ratios])
-        lines += ["", *_table(["picture", ours[0], *(f"/ {_title(codec)}" for codec in others)], body)]
+        lines += ["", *table(["picture", ours[0], *(f"/ {_title(codec)}" for codec in others)], body)]
     return "\n".join(lines), figures
 
 
@@ -117,7 +117,7 @@ def side_by_side(part: str, codecs: Sequence[str], pictures: Sequence[Picture], 
         )  # fmt: skip
     head = ["codec", "setting", "bytes", "encode ms", "worst", "decode ms", "worst"]
     title = f"\n## {part}, CPU time, one thread, {len(pictures)} pictures, least of {rounds}\n\n"
-    return title + "\n".join(_table(head, body))
+    return title + "\n".join(table(head, body))
 
 
 def _against_each(rows: Rows, codec: str) -> tuple[list[str], dict[str, object]]:
@@ -137,7 +137,7 @@ def _against_each(rows: Rows, codec: str) -> tuple[list[str], dict[str, object]]
             figures[f"{anchor}/{metric}"] = asdict(found) | {"images": images}
         body.append(cells)
     head = [f"{_title(codec)} against", "PSNR, 95 %", "best .. worst", "MS-SSIM, 95 %", "best .. worst"]
-    return _table(head, body), figures
+    return table(head, body), figures
 
 
 def _operating_points(found: list[Row], codec: str) -> list[str]:
@@ -148,7 +148,7 @@ def _operating_points(found: list[Row], codec: str) -> list[str]:
         times = (_mean(at, "encode_cpu_ms"), _mean(at, "decode_cpu_ms"))
         body.append([f"{setting:g}", *(f"{v:.{n}f}" for v, n in zip(values, (3, 2, 4), strict=True)),
                      *(f"{t:.0f}" for t in times)])  # fmt: skip
-    return _table([f"{_title(codec)} quality", "bpp", "PSNR", "MS-SSIM", "encode ms", "decode ms"], body)
+    return table([f"{_title(codec)} quality", "bpp", "PSNR", "MS-SSIM", "encode ms", "decode ms"], body)
 
 
 def curves(found: list[Row], metric: str) -> dict[str, Curve]:
@@ -186,7 +186,7 @@ def _cell(difference: MeanDifference | None) -> str:
     return f"{difference.mean:+.1f}{'*' if difference.overlap < 0.5 else ''}"
 
 
-def _table(head: list[str], body: list[list[str]]) -> list[str]:
+def table(head: list[str], body: list[list[str]]) -> list[str]:
     rows = [head, *body]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
 

@@ -88,3 +88,49 @@ def test_importing_the_peers_needs_none_of_them():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=BENCHMARKS, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def folder(sound, tmp_path):
+    soundfile = importlib.import_module("soundfile")
+    for name, gain in (("loud", 1.0), ("soft", 0.3)):
+        soundfile.write(tmp_path / f"{name}.wav", gain * np.tile(sound, (2, 1)), RATE_HZ, subtype="PCM_16")
+    return tmp_path
+
+
+def run(*arguments):
+    command = [sys.executable, str(BENCHMARKS / "audio.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_tables_pair_ours_with_a_peer_at_its_bytes(bench, opus, folder, tmp_path):
+    pytest.importorskip("pesq", reason="needs the extra bench")
+    pytest.importorskip("pystoi", reason="needs the extra bench")
+    arguments = (folder, "--codecs", "opus_lib", "--kbps", "16", "--cache", tmp_path / "kept.csv")
+    done = run(*arguments, "--csv", tmp_path / "rows.csv")
+    assert done.returncode == 0, done.stderr
+    assert "means of 2 clips" in done.stdout
+    assert "| opus_lib " in done.stdout
+    rows = bench("audio_rows").read_csv(tmp_path / "rows.csv")
+    theirs = {row.clip: row.payload_bytes for row in rows if row.codec == "opus_lib"}
+    ours = {row.clip: row.payload_bytes for row in rows if row.codec == "speech @ opus_lib"}
+    assert set(theirs) == {"loud", "soft"}
+    assert set(ours) in (set(theirs), set())  # none where this narrows has no such codec
+    assert all(0.98 * theirs[clip] <= spent <= theirs[clip] for clip, spent in ours.items())
+    again = run(*arguments)
+    assert again.stdout.split("##")[1] == done.stdout.split("##")[1]  # the kept rows, times and all
+
+
+def test_loss_is_measured_on_the_same_patterns(opus, folder, tmp_path):
+    pytest.importorskip("pesq", reason="needs the extra bench")
+    pytest.importorskip("pystoi", reason="needs the extra bench")
+    done = run(folder, "--kbps", "16", "--loss", "0.2", "--burst", "2", "--cache", tmp_path / "kept.csv")
+    assert done.returncode == 0, done.stderr
+    assert "mean burst 2 losses, seed 1" in done.stdout
+    assert "| 20 %" in done.stdout
+
+
+def test_a_peer_that_does_not_exist_is_named(folder):
+    done = run(folder, "--codecs", "vorbis")
+    assert done.returncode == 2
+    assert "no peer vorbis" in done.stderr
