@@ -64,8 +64,8 @@ class JitterBuffer:
     """Buffers packets of `packet_s` seconds each; the caller brings the time, of any steady clock.
 
     `min_delay_s` and `max_delay_s` bound how far play-out is behind the fastest packet of the window.
-    `lookahead_s` is how much of the next packet the decoder needs, which play-out begins later by; `frames`
-    how much seq grows from packet to packet.
+    `lookahead_s` is how much of the second packet a decoder needs before it gives all of the first, by which
+    a stream begins later; `frames` how much seq grows from packet to packet.
 
     >>> from narrows.contracts import Packet
     >>> from narrows.streaming.jitter import JitterBuffer
@@ -216,7 +216,9 @@ class JitterBuffer:
 
     def _begin(self, seq: int, now_s: float) -> None:
         self._next = seq
-        self._begin_s = now_s + self._lookahead_s + max(_START_PACKETS * self.packet_s, self._min_s)
+        self._begin_s = now_s + max(_START_PACKETS * self.packet_s, self._min_s)
+        if seq == 0:
+            self._begin_s += self._lookahead_s
 
     def _far_off(self, seq: int) -> bool:
         """Whether `seq` is so far ahead that the sender must have jumped, or was away for long."""
