@@ -103,10 +103,14 @@ class Stream:
 
     @property
     def info(self) -> Info:
-        """What the stream is."""
+        """What the stream is; the length of a live one is that of its chunks."""
         chunks = self.chunks
+        header = self.header
+        if self.reader.live and header.length == 0:
+            ends = (chunk.first + chunk.count for chunk in chunks if chunk.track == 0)
+            header = header.with_length(max(ends, default=0))
         return Info.of(
-            self.header,
+            header,
             self.reader.metadata,
             chunks[-1].end if chunks else 0,
             live=self.reader.live,

@@ -44,6 +44,7 @@ def test_a_recording_decodes_to_what_went_in(speech, count, late):
     assert np.array_equal(np.concatenate(blocks), floats(speech[:count]))
     info = narrows.info(data)
     assert info.live
+    assert info.dims["num_samples"] == count  # from the chunks: the header was written before anyone knew
     assert narrows.verify(data).ok
 
 
