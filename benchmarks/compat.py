@@ -180,7 +180,7 @@ def timed(call: Callable[..., Any], clocks: dict[str, float], name: str) -> Call
 
 
 def enliven(torch: Any, model: Any, x: Any) -> None:
-    """Scale random weights until latents have a spread of some units, and scales of several tables."""
+    """Scale random weights until latents have a spread of some units, and scales that go with it."""
     with torch.no_grad():
         last = next(part for part in reversed(list(model.g_a)) if hasattr(part, "weight"))
         last.weight *= 4 / model.g_a(x).std()
@@ -189,7 +189,7 @@ def enliven(torch: Any, model: Any, x: Any) -> None:
         for name, parameter in model.named_parameters():
             if name.startswith(("h_s.4.bias", "entropy_parameters.4.bias")):
                 half = len(parameter) // (1 if name.startswith("h_s") and len(parameter) == model.M else 2)
-                parameter[:half] += torch.rand(half, generator=torch.Generator().manual_seed(1)) * 4
+                parameter[:half] += 3 + 2 * torch.rand(half, generator=torch.Generator().manual_seed(1))
     model.update(force=True)
 
 
@@ -308,6 +308,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--symbols", type=int, default=1 << 19)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", help="one of the measures, into the rows of the last run")
     options = parser.parse_args()
     if options.figure:
         draw(json.loads(RUN.read_text()), options.figure)
@@ -316,6 +317,8 @@ def main() -> None:
     rows: list[Row] = []
     measures = (entropy_models, models, constriction_calls, torch_ans_calls, torchac_calls)
     for measure in measures:
+        if options.only not in (None, measure.__name__):
+            continue
         try:
             importlib.import_module("torch").set_num_threads(1)
             for row in measure(options.symbols, options.rounds):
@@ -323,6 +326,9 @@ def main() -> None:
                 rows.append(row)
         except ImportError as error:
             print(f"left out: {error}")
+    if options.only and RUN.exists():
+        again = {row["case"] for row in rows}
+        rows = [row for row in json.loads(RUN.read_text()) if row["case"] not in again] + rows
     RUN.parent.mkdir(exist_ok=True)
     RUN.write_text(json.dumps(rows, indent=1))
 
