@@ -2,6 +2,8 @@
 #include "bind.hpp"
 
 NB_MODULE(_core, m) {
+    // Libraries that keep Python objects beyond its end (torch does) are no leak of ours to report at exit.
+    nb::set_leak_warnings(false);
     m.doc() = "Compiled core of Narrows. Private: use narrows.entropy and the codecs.";
     bind_basics(m);
     bind_rans(m);
