@@ -131,7 +131,12 @@ def _add_sample(parser: argparse.ArgumentParser) -> None:
 
 def _add_listen(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("network")
-    group.add_argument("--listen", required=True, metavar="[HOST:]PORT", help="where packets arrive")
+    group.add_argument(
+        "--listen",
+        required=True,
+        metavar="[HOST:]PORT",
+        help="where packets arrive; from this machine only unless HOST is 0.0.0.0 or so",
+    )
     group.add_argument("--idle-s", type=float, default=5, metavar="S", help="end after silence; default 5")
     group.add_argument("--min-delay-ms", type=float, default=0, metavar="MS", help="least jitter delay")
     group.add_argument("--max-delay-ms", type=float, default=1000, metavar="MS", help="largest jitter delay")

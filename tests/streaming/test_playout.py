@@ -183,8 +183,6 @@ class Pulses:
     [
         (200, 30, 2),
         pytest.param(-200, 0, 10, marks=pytest.mark.slow),
-        pytest.param(200, 0, 10, marks=pytest.mark.slow),
-        pytest.param(-200, 30, 10, marks=pytest.mark.slow),
         pytest.param(200, 30, 10, marks=pytest.mark.slow),
     ],
 )
