@@ -40,6 +40,7 @@ struct TableView {
     const uint32_t* encode_entries;    // null at 16 bits
     const uint64_t* encode_records;    // null where a table does not fit
     const uint64_t* encode_quotients;  // likewise
+    uint32_t num_tables;
     bool any_escape;
     bool any_shift;
     uint32_t bits;

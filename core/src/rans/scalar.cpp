@@ -24,6 +24,7 @@ TableView::TableView(const Tables& t)
       encode_entries(t.encode_entries().empty() ? nullptr : t.encode_entries().data()),
       encode_records(t.encode_records().empty() ? nullptr : t.encode_records().data()),
       encode_quotients(t.encode_quotients().empty() ? nullptr : t.encode_quotients().data()),
+      num_tables(static_cast<uint32_t>(t.size())),
       any_escape(t.any_escape()),
       any_shift(std::ranges::any_of(t.all(), [](const Table& table) { return table.shift > 0; })),
       bits(t.bits()) {}
