@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import entropy_plot
+import entropy_readme
 from entropy_plot import Row
 
 ROOT = Path(__file__).parents[1]
@@ -346,6 +347,7 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, default=entropy.workloads.FULL_SIZE)
     parser.add_argument("--save", type=Path, help="keep the rows here, one JSON object a line")
     parser.add_argument("--plot", type=Path, help=f"draw here; the README's is {FIGURE.relative_to(ROOT)}")
+    parser.add_argument("--readme", type=Path, help="put the figures into this README")
     parser.add_argument("--no-robustness", action="store_true", help="do not run the robustness tests")
     options = parser.parse_args()
     measure: Callable[[], Iterator[Row]] = lambda: entropy.rows(  # noqa: E731
@@ -363,6 +365,8 @@ def main() -> None:
         options.save.write_text("".join(json.dumps(row) + "\n" for row in found))
     if options.plot:
         entropy_plot.speeds(found, options.plot)
+    if options.readme:
+        entropy_readme.write(found, options.readme)
     rows = Rows(found)
     machine = rows.machine
     print(f"{machine.get('cpu')}, {machine.get('isas')}, load {machine.get('load')}, {machine.get('date')}\n")
