@@ -4,6 +4,8 @@
 #include <array>
 #include <bit>
 #include <functional>
+#include <limits>
+#include <vector>
 
 namespace narrows {
 namespace {
@@ -60,6 +62,19 @@ Status count_all(std::span<const int32_t> values, std::span<const int32_t> thres
         first[b] = below(static_cast<int64_t>(b - (down << kFine)) << down);
     }
     const size_t n = thresholds.size();
+    bool single = n > 0 && thresholds.front() > 0;
+    for (size_t b = 1; b < first.size(); ++b) single = single && first[b] - first[b - 1] <= 1;
+    if (single) {
+        // At most one threshold in a bucket, and none at or below 0: no branch.
+        std::vector<int64_t> next(thresholds.begin(), thresholds.end());
+        next.push_back(std::numeric_limits<int64_t>::max());
+        for (size_t i = 0; i < values.size(); ++i) {
+            const uint32_t v = static_cast<uint32_t>(std::max(values[i], 0));
+            const size_t at = first[bucket(v)];
+            out[i] = static_cast<Index>(at + (next[at] <= v));
+        }
+        return Status::ok;
+    }
     for (size_t i = 0; i < values.size(); ++i) {
         const int32_t v = values[i];
         if (v < 0) {

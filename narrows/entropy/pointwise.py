@@ -62,6 +62,8 @@ class Categorical:
         given = np.asarray(side.numpy() if hasattr(side, "numpy") else side)
         if given.ndim != len(shape) + 1 or given.shape[:-1] != shape:
             raise ValueError(f"side is weights [*{shape}, size], not {given.shape}")
+        if given.dtype == np.uint32:
+            return np.ascontiguousarray(given)
         weights = integer_weights(given, "a weight")
         if weights.size and weights.max() >= 2**32:
             raise ValueError("a weight is 2^32 or more")

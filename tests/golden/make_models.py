@@ -7,13 +7,14 @@ integers that any language can draw.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from golden.make_entropy import draws
 from twins import models as twin
 
-from golden.make_entropy import draws
 from narrows import entropy
 
 FOLDER = Path(__file__).parent / "models"
@@ -54,7 +55,7 @@ def by_known(k: int, known: np.ndarray, side: Any) -> tuple[np.ndarray, np.ndarr
 def layers(seed: int, sizes: list[int], num_nets: int = 1) -> list[entropy.Layer]:
     """Return a network of integers drawn."""
     made = []
-    for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         shape = (num_nets, outputs) if num_nets > 1 else (outputs,)
         weights = numbers(seed + 3 * i, (*shape, inputs), -128, 128).astype(np.int8)
         bias = numbers(seed + 3 * i + 1, shape, -5000, 9000)
