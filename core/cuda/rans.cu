@@ -1,5 +1,6 @@
-// The launches of rANS on a device: a warp a chunk. All they do is in rans/warp.hpp, which the host runs too.
-#include "rans/warp.hpp"
+// The launches of rANS on a device: a warp a chunk. All they do is in rans/warp_*.hpp, which the host runs too.
+#include "rans/warp_decode.hpp"
+#include "rans/warp_encode.hpp"
 
 using namespace narrows;
 

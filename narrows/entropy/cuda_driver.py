@@ -22,7 +22,7 @@ from narrows.errors import MissingExtra
 
 KERNELS = ("plan", "encode", "gather", "decode", "decode_split", "decode_side")
 _SOURCE = "rans.cu"
-_HEADERS = ("rans/lane.hpp", "rans/warp.hpp")
+_HEADERS = ("rans/lane.hpp", "rans/warp.hpp", "rans/warp_encode.hpp", "rans/warp_decode.hpp")
 _WARPS_A_BLOCK = 16
 _STAGE_FROM = 8  # warps a block that make copying the tables to shared memory worth its time
 _BUCKET_BYTES = 1 << 17

@@ -10,7 +10,8 @@
 #include "narrows/rans.hpp"
 #include "narrows/status.hpp"
 #include "narrows/tables.hpp"
-#include "rans/warp.hpp"
+#include "rans/warp_decode.hpp"
+#include "rans/warp_encode.hpp"
 
 namespace narrows {
 
