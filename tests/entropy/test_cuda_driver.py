@@ -1,10 +1,13 @@
 """The device's sources under NVRTC and nvcc, and what is said where something is missing; needs no device."""
 
+import contextlib
+import ctypes
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -33,7 +36,12 @@ def test_nvrtc_compiles_the_kernels(arch):
         assert f"narrows_{kernel}".encode() in image
 
 
-@pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_100"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "arch", ["sm_90", pytest.param("sm_80", marks=SLOW), pytest.param("sm_100", marks=SLOW)]
+)
 def test_nvcc_compiles_the_kernels_without_spilling(arch, tmp_path):
     nvcc = shutil.which("nvcc")
     if nvcc is None:
@@ -120,3 +128,73 @@ def test_without_torch_the_module_says_so():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert "narrows.entropy.cuda needs the extra cuda: pip install 'narrows[cuda]'" in done.stderr
+
+
+class Driver:
+    """Stands for cuda.bindings.driver: every call succeeds, launches are noted with what they point to."""
+
+    CUdevice_attribute = SimpleNamespace(
+        CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT="sms",
+        CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN="shared",
+    )
+    CUfunction_attribute = SimpleNamespace(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES="dynamic")
+
+    def __init__(self):
+        self.launches = []
+        self.allowed = {}
+
+    def CUstream(self, handle):
+        return ("stream", handle)
+
+    def cuModuleLoadData(self, image):
+        return 0, image
+
+    def cuModuleGetFunction(self, module, name):
+        return 0, name
+
+    def cuDeviceGet(self, index):
+        return 0, index
+
+    def cuDeviceGetAttribute(self, attribute, device):
+        return 0, {"sms": 10, "shared": 227 << 10}[attribute]
+
+    def cuFuncSetAttribute(self, function, attribute, value):
+        self.allowed[function] = value
+        return (0,)
+
+    def cuLaunchKernel(self, function, gx, gy, gz, bx, by, bz, shared_bytes, stream, parameters, extra):
+        structure = ctypes.cast(parameters, ctypes.POINTER(ctypes.c_void_p))[0]
+        fields = list(ctypes.cast(structure, ctypes.POINTER(ctypes.c_uint64))[:3])
+        self.launches.append((function, (gx, gy, gz), (bx, by, bz), shared_bytes, stream, fields, extra))
+        return (0,) if function != b"narrows_plan" else (719,)
+
+
+def test_launches_go_to_the_driver_as_one_structure_on_the_current_stream(monkeypatch):
+    driver = Driver()
+    nvrtc = SimpleNamespace(nvrtcVersion=lambda: (0, 13, 0), nvrtcGetSupportedArchs=lambda: (0, [80, 90]))
+    monkeypatch.setattr(cuda_driver, "_modules", lambda: (driver, nvrtc))
+    compiled = []
+    monkeypatch.setattr(cuda_driver, "cached_kernels", lambda arch: compiled.append(arch) or b"image")
+    stream = SimpleNamespace(cuda_stream=1234, synchronize=lambda: None)
+    device = SimpleNamespace(index=0)
+    fake = SimpleNamespace(
+        cuda=SimpleNamespace(
+            get_device_properties=lambda device: SimpleNamespace(major=9, minor=0),
+            device=lambda device: contextlib.nullcontext(),
+            current_stream=lambda device=None: stream,
+        )
+    )
+    launcher = cuda_driver.Launcher(fake, device)
+    assert compiled == ["sm_90"]
+    assert driver.allowed == dict.fromkeys((b"narrows_decode", b"narrows_decode_split"), 227 << 10)
+    assert launcher.bucket_bytes == 1 << 17
+    launcher.launch("decode", [2**64 - 1, 7, 9], 5, 1 << 17)
+    launcher.launch("decode", [1, 2, 3], 4000, 1 << 17)
+    launcher.launch("encode", [1, 2, 3], 0)
+    at = ("stream", 1234)
+    assert driver.launches == [
+        (b"narrows_decode", (5, 1, 1), (32, 1, 1), 0, at, [2**64 - 1, 7, 9], 0),
+        (b"narrows_decode", (10, 1, 1), (512, 1, 1), 1 << 17, at, [1, 2, 3], 0),
+    ]
+    with pytest.raises(RuntimeError, match="719"):
+        launcher.launch("plan", [1, 2, 3], 1)
