@@ -85,9 +85,9 @@ def figures(rows: list[Row]) -> str:
     absent += ["CUDA"] if not find("cuda") else []
     lines = [
         f"{machine['cpu']}, {ISAS[isa]}, one thread: CPU time of calls from Python, encode / decode,",
-        f"{machine['symbols']:,} symbols, medians of {machine['rounds']} rounds with all coders in turn, load",
-        f"{machine['load']:.0f}, which inflates times more than ratios. `python benchmarks/entropy.py` measures",
-        "all of it and prints every target beside what was reached.",
+        f"{machine['symbols']:,} symbols, medians of {machine['rounds']} rounds, all coders in turn, load",
+        f"{machine['load']:.0f}, which inflates times more than ratios. `python benchmarks/entropy.py`",
+        "measures all of it and prints every target beside what was reached.",
         "",
         "| what | figure |",
         "| --- | --- |",
