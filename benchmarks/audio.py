@@ -46,8 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     kind = options.set if options.set in _OURS else "speech"
     store = Store(None if options.fresh else options.cache)
     ours = options.ours or _OURS[kind]
-    reason = audio_ours.missing(ours.partition(":")[0])
-    if reason:
+    reason = audio_ours.missing(ours.partition(":")[0]) if ours != "none" else "not asked for"
+    if reason and ours != "none":
         print(f"skipped {ours}: {reason}", file=sys.stderr)
     if options.loss:
         print(_loss_table(kind, sounds, "" if reason else ours, options))
@@ -91,7 +91,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
     parser.add_argument("set", help="speech or music (under NARROWS_DATA), or a folder")
     parser.add_argument("--codecs", type=lambda s: s.split(","), metavar="A,B", help="peers; all by default")
-    parser.add_argument("--ours", metavar="NAME[:OPT=VAL,...]", help="our codec; default by the set")
+    parser.add_argument("--ours", metavar="NAME[:OPT=VAL,...]", help="our codec, or none; default by the set")
     parser.add_argument("--kbps", type=numbers, metavar="X,Y", help="only these nominal rates")
     parser.add_argument("--clips", type=lambda s: s.split(","), metavar="A,B", help="only clips so called")
     parser.add_argument("--visqol", action="store_true", help="ViSQOL too (2 s of CPU per clip)")

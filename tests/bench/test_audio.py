@@ -103,6 +103,7 @@ def run(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_tables_pair_ours_with_a_peer_at_its_bytes(bench, opus, folder, tmp_path):
     pytest.importorskip("pesq", reason="needs the extra bench")
     pytest.importorskip("pystoi", reason="needs the extra bench")
@@ -117,10 +118,18 @@ def test_tables_pair_ours_with_a_peer_at_its_bytes(bench, opus, folder, tmp_path
     assert set(theirs) == {"loud", "soft"}
     assert set(ours) in (set(theirs), set())  # none where this narrows has no such codec
     assert all(0.98 * theirs[clip] <= spent <= theirs[clip] for clip, spent in ours.items())
-    again = run(*arguments)
-    assert again.stdout.split("##")[1] == done.stdout.split("##")[1]  # the kept rows, times and all
+    again = run(*arguments, "--ours", "none")
+    cells = [
+        [cell.strip() for cell in line.split("|")]
+        for text in (done.stdout, again.stdout)
+        for line in text.splitlines()
+        if line.startswith("| opus_lib ") and "15." in line.split("|")[3]
+    ]
+    assert len(cells) == 2
+    assert cells[0] == cells[1]  # kept, times and all
 
 
+@pytest.mark.slow
 def test_loss_is_measured_on_the_same_patterns(opus, folder, tmp_path):
     pytest.importorskip("pesq", reason="needs the extra bench")
     pytest.importorskip("pystoi", reason="needs the extra bench")
