@@ -248,10 +248,10 @@ def torchac_calls(size: int, rounds: int) -> Iterator[Row]:
 
 
 def torch_ans_calls(size: int, rounds: int) -> Iterator[Row]:
-    """64 Gaussian tables, an index a symbol."""
+    """16 tables of 8 symbols with an index a symbol, and bytes of one table."""
     theirs = importlib.import_module("torch_ans.utils")
     torch = importlib.import_module("torch")
-    for name in ("w1", "w2"):
+    for name in ("w3", "w4"):
         work = workloads.make(name, size)
         width = max(map(len, work.pmfs))
         freqs = torch.from_numpy(np.array([np.pad(row, (0, width - len(row))) for row in work.pmfs])).float()
@@ -259,7 +259,7 @@ def torch_ans_calls(size: int, rounds: int) -> Iterator[Row]:
         symbols, index = (torch.from_numpy(a.astype(np.int32))[None] for a in (work.symbols, work.index))
         calls: Calls = {}
         for label, kind in (("torch_ans", theirs.TorchANSInterface), ("door", torch_ans.TorchANSInterface)):
-            coder = kind(impl="rans64", freq_precision=16)
+            coder = kind(impl="rans64", freq_precision=15, num_parallel_states=1)
             coder.init_params(freqs, sizes, torch.from_numpy(np.asarray(work.offsets, np.int32)))
             calls[label] = (
                 lambda coder=coder, s=symbols, i=index: coder.encode_with_indexes(s, i),
