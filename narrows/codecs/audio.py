@@ -236,16 +236,16 @@ class Speech(_AudioCodec):
 
     name = "speech"
     _profile = _Profile(
-        model="b192787db73edb3b",
+        model="0eb7354c58cf80cb",
         rates_hz=(16_000, 24_000),
         default_kbps=12,
         channels=1,
         coarsest=5_200,
         finest=2_600,
-        default_step=4_036,
+        default_step=4_200,
         octave_step=385,
-        gamma=13,
-        fill=35,
+        gamma=8,
+        fill=31,
     )
 
 
@@ -254,7 +254,7 @@ class Music(_AudioCodec):
 
     name = "music"
     _profile = _Profile(
-        model="31efe77c49761c0a",
+        model="0555e05c429dd614",
         rates_hz=(44_100, 48_000),
         default_kbps=64,
         channels=2,

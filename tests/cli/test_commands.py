@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 import narrows
@@ -92,11 +93,32 @@ def test_a_codec_decides_how_the_file_is_read(folder):
     assert (code, err) == (2, "narrows: error: notes.txt: not a picture of a known format\n")
 
 
-def test_content_without_a_codec_is_stored_as_it_is(folder):
+def test_damaged_sound_is_refused_and_can_be_stored_as_it_is(folder):
     (folder / "a.mp3").write_bytes(b"ID3 and then nothing that a sound library reads")
     code, _, err = run("encode", "a.mp3", cwd=folder)
+    assert code == 2
+    assert "--as bytes" in err
+    code, _, err = run("encode", "a.mp3", "--as", "bytes", cwd=folder)
     assert code == 0, err
     assert narrows.info(folder / "a.mp3.nrws").codec == "bytes"
+
+
+def test_sound_by_rate_and_back(folder):
+    samples = (np.sin(np.arange(24_000) / 9) * 9_000).astype(np.int16)
+    soundfile.write(folder / "talk.wav", samples, 16_000)
+    for options in (["--kbps", "6"], ["-q", "40"], ["--codec", "speech:kbps=8,constant"]):
+        code, _, err = run("encode", "talk.wav", "-f", *options, cwd=folder)
+        assert code == 0, err
+        info = narrows.info(folder / "talk.wav.nrws")
+        assert (info.codec, info.dims["num_samples"]) == ("speech", 24_000)
+    code, _, err = run(
+        "decode", "talk.wav.nrws", "-o", "part.wav", "--start", "0.5", "--stop", "1", cwd=folder
+    )
+    assert code == 0, err
+    part, rate = soundfile.read(folder / "part.wav", dtype="float32", always_2d=True)
+    whole = narrows.decode((folder / "talk.wav.nrws").read_bytes())
+    assert (rate, whole.sample_rate_hz) == (16_000, 16_000)
+    assert np.array_equal(part, whole.samples[8_000:16_000])
 
 
 def test_nothing_is_overwritten_without_force(folder):

@@ -19,8 +19,12 @@ namespace {
 
 constexpr int kLargestOffset = 96;  // of the step, 1/8 octave
 constexpr int kPasses = 4;          // over a packet's contexts, the one that writes included
-// A coefficient is rounded up from this share of a step on.
-constexpr uint64_t kRounding = 26'200;  // 2^16 (1 - .6)
+// From this share of a step on a magnitude is rounded up to 2 and above, 1/2^16.
+constexpr uint64_t kRounding = 28'836;  // 2^16 (1 - .56)
+// The least share of a step that is worth its bits, by 256 log2 of a band's rms over its step, from -2.5 octaves in
+// quarters: .5 + .05 (log2((1 - p) / p) + 1), p = exp(-.62 sqrt(2) / rms), what the bit at hand costs against the
+// squared error it saves. 1/2^16.
+constexpr std::array<uint32_t, 16> kWorthwhile = {59'460, 55'689, 52'481, 49'733, 47'355, 45'276, 43'436, 41'787, 40'292, 38'919, 37'646, 36'454, 35'389, 35'389, 35'389, 35'389};
 // The mean of so many frames (2 s) keeps the budget.
 constexpr uint32_t kWindowFrames = 100;
 
@@ -36,12 +40,15 @@ void quantize(const Layout& layout, const Spectrum& s, const Steps& steps, Frame
         for (size_t b = 0; b < layout.bands; ++b) {
             const int log = steps.log_of(out.level[b]);
             const bool holds = out.level[b] && can_hold(level_log(out.level[b]) - log, layout.width(b) * layout.transforms);
+            const uint64_t worthwhile = kWorthwhile[clamped((level_log(std::max<uint32_t>(out.level[b], 1)) - log + 640) >> 6, 0, 15)];
             // |c| 16 / step_16 as a product; |c| < 2^30, step_16 >= 2^10.
             const uint64_t inverse = (uint64_t{1} << 36) / exp2_16(static_cast<uint32_t>(log));
             for (size_t t = 0; t < layout.transforms; ++t) {
                 for (size_t i = t * layout.size + layout.edges[b]; i < t * layout.size + layout.edges[b + 1]; ++i) {
                     const int32_t c = s.c[channel][i];
-                    const uint64_t q = holds ? (static_cast<uint64_t>(c < 0 ? -int64_t{c} : c) * inverse + (kRounding << 16)) >> 32 : 0;
+                    const uint64_t share = static_cast<uint64_t>(c < 0 ? -int64_t{c} : c) * inverse;  // 1/2^32 step
+                    uint64_t q = 0;
+                    if (holds && share >= worthwhile << 16) q = std::max<uint64_t>((share + (kRounding << 16)) >> 32, 1);
                     const auto magnitude = static_cast<int32_t>(std::min<uint64_t>(q, kMaxQuantized));
                     out.q[i] = c < 0 ? -magnitude : magnitude;
                 }
