@@ -4,9 +4,11 @@
 #include <string>
 
 #include "bind.hpp"
+#include "narrows/integers.hpp"
 #include "narrows/rans.hpp"
 
 using Array = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
+using StridedArray = nb::ndarray<nb::ro, nb::device::cpu>;
 using WritableArray = nb::ndarray<nb::c_contig, nb::device::cpu>;
 
 // Releasing the GIL costs about 80 ns, so only calls that take longer than microseconds do.
@@ -17,17 +19,25 @@ std::span<const T> span_of(const Array& array) {
     return {static_cast<const T*>(array.data()), array.size()};
 }
 
-inline narrows::Symbols symbols_of(const Array& array) {
-    if (array.dtype() == nb::dtype<int8_t>()) return span_of<int8_t>(array);
-    if (array.dtype() == nb::dtype<int16_t>()) return span_of<int16_t>(array);
-    if (array.dtype() == nb::dtype<int32_t>()) return span_of<int32_t>(array);
-    throw nb::value_error("symbols are int8, int16 or int32");
-}
-
 inline narrows::Indexes indexes_of(const Array& array) {
     if (array.dtype() == nb::dtype<uint8_t>()) return span_of<uint8_t>(array);
     if (array.dtype() == nb::dtype<uint16_t>()) return span_of<uint16_t>(array);
     throw nb::value_error("an index is uint8 or uint16");
+}
+
+template <typename AnyArray>
+narrows::Element element_of(const AnyArray& array) {
+    using narrows::Element;
+    const nb::dlpack::dtype type = array.dtype();
+    const bool is_signed = type.code == static_cast<uint8_t>(nb::dlpack::dtype_code::Int);
+    if (type.lanes == 1 && (is_signed || type.code == static_cast<uint8_t>(nb::dlpack::dtype_code::UInt)))
+        for (unsigned log2 = 0; log2 < 4; ++log2)
+            if (type.bits == 8u << log2) return static_cast<Element>(2 * log2 + !is_signed);
+    throw nb::type_error("symbols and indexes are integers of at most 64 bits");
+}
+
+inline narrows::Integers integers_of(const StridedArray& array) {
+    return {array.data(), element_of(array), {array.shape_ptr(), array.ndim()}, {array.stride_ptr(), array.ndim()}};
 }
 
 // Runs `work`, without the GIL if it touches many bytes, and raises what it reports.

@@ -11,21 +11,45 @@ namespace {
 
 using narrows::Status;
 
-struct Adaptive {
+// What changes while the GIL is not held belongs to one thread at a time.
+struct Shared {
+    bool in_use = false;
+};
+
+void check_unused(const Shared& shared) {
+    if (shared.in_use) throw nb::value_error("another thread is using this coder or model");
+}
+
+class Use {
+   public:
+    explicit Use(Shared& shared) : shared_(shared) {
+        check_unused(shared_);
+        shared_.in_use = true;
+    }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+    ~Use() { shared_.in_use = false; }
+
+   private:
+    Shared& shared_;
+};
+
+struct Adaptive : Shared {
     narrows::AdaptiveTables tables;
 };
 
-struct AdaptiveBits {
+struct AdaptiveBits : Shared {
+    explicit AdaptiveBits(size_t num_contexts) : models(num_contexts) {}
     std::vector<narrows::AdaptiveBit> models;
 };
 
-struct Encoder {
+struct Encoder : Shared {
     narrows::RangeEncoder coder;
     bool finished = false;
 };
 
 // Keeps the bytes that it reads.
-struct Decoder {
+struct Decoder : Shared {
     explicit Decoder(std::span<const uint8_t> b) : bytes(b.begin(), b.end()), coder(bytes) {}
     std::vector<uint8_t> bytes;
     narrows::CountingDecoder coder;
@@ -42,15 +66,25 @@ std::span<int32_t> writable_int32_of(const WritableArray& array) {
 }
 
 void check_open(const Encoder& encoder) {
+    check_unused(encoder);
     if (encoder.finished) throw nb::value_error("the encoder is finished");
 }
 
-// Calls `with` on whichever kind of model `object` is.
+// Runs with(model, what) on whichever kind of model `object` is.
 template <typename With>
-Status with_model(nb::handle object, With with) {
-    if (nb::isinstance<Adaptive>(object)) return with(nb::cast<Adaptive&>(object).tables);
-    if (nb::isinstance<AdaptiveBits>(object)) return with(std::span(nb::cast<AdaptiveBits&>(object).models));
-    return with(*tables_of(object));
+void run_with_model(size_t num_bytes, nb::handle object, With with) {
+    if (nb::isinstance<Adaptive>(object)) {
+        auto& model = nb::cast<Adaptive&>(object);
+        const Use use(model);
+        run(num_bytes, [&](std::string& what) { return with(model.tables, what); });
+    } else if (nb::isinstance<AdaptiveBits>(object)) {
+        auto& model = nb::cast<AdaptiveBits&>(object);
+        const Use use(model);
+        run(num_bytes, [&](std::string& what) { return with(std::span(model.models), what); });
+    } else {
+        const std::shared_ptr<const narrows::Tables> tables = tables_of(object);
+        run(num_bytes, [&](std::string& what) { return with(*tables, what); });
+    }
 }
 
 }  // namespace
@@ -70,8 +104,12 @@ void bind_range(nb::module_& m) {
             raise_unless_ok(status, what.c_str());
             new (self) Adaptive(std::move(made));
         })
-        .def("__copy__", [](const Adaptive& self) { return Adaptive(self); })
+        .def("__copy__", [](const Adaptive& self) {
+            check_unused(self);
+            return Adaptive(self);
+        })
         .def("frequency", [](const Adaptive& self, size_t table, uint32_t token) {
+            check_unused(self);
             const narrows::Tables& tables = self.tables.tables();
             if (table >= tables.size()) throw nb::value_error("an index names no table");
             const uint32_t symbol = token - !tables[table].has_escape;
@@ -81,10 +119,14 @@ void bind_range(nb::module_& m) {
     nb::class_<AdaptiveBits>(m, "AdaptiveBits")
         .def("__init__", [](AdaptiveBits* self, size_t num_contexts) {
             if (num_contexts < 1 || num_contexts > 65536) throw nb::value_error("there must be 1 to 65,536 contexts");
-            new (self) AdaptiveBits{std::vector<narrows::AdaptiveBit>(num_contexts)};
+            new (self) AdaptiveBits(num_contexts);
         })
-        .def("__copy__", [](const AdaptiveBits& self) { return AdaptiveBits(self); })
+        .def("__copy__", [](const AdaptiveBits& self) {
+            check_unused(self);
+            return AdaptiveBits(self);
+        })
         .def("p1", [](const AdaptiveBits& self, size_t context) {
+            check_unused(self);
             if (context >= self.models.size()) throw nb::value_error("an index names no context");
             return self.models[context].p1();
         });
@@ -93,12 +135,12 @@ void bind_range(nb::module_& m) {
         .def(nb::init<>())
         .def("put", [](Encoder& self, const Array& symbols, const Array& index, nb::handle model) {
             check_open(self);
-            std::string what;
             const narrows::Indexes i = indexes_of(index);
             const auto s = int32_of(symbols);
-            const Status status =
-                with_model(model, [&](auto&& tables) { return narrows::put(self.coder, s, i, tables, what); });
-            raise_unless_ok(status, what.c_str());
+            const Use use(self);
+            run_with_model(symbols.nbytes(), model, [&](auto&& tables, std::string& what) {
+                return narrows::put(self.coder, s, i, tables, what);
+            });
         })
         .def("put_bits", [](Encoder& self, nb::ndarray<const uint32_t, nb::c_contig> values,
                             nb::ndarray<const uint8_t, nb::c_contig> counts) {
@@ -122,25 +164,31 @@ void bind_range(nb::module_& m) {
     nb::class_<Decoder>(m, "RangeDecoder")
         .def("__init__", [](Decoder* self, nb::handle payload) { new (self) Decoder(Buffer(payload).bytes()); })
         .def("get", [](Decoder& self, const WritableArray& symbols, const Array& index, nb::handle model) {
-            std::string what;
             const narrows::Indexes i = indexes_of(index);
             const auto s = writable_int32_of(symbols);
-            const Status status =
-                with_model(model, [&](auto&& tables) { return narrows::get(self.coder, s, i, tables, what); });
-            raise_unless_ok(status, what.c_str());
+            const Use use(self);
+            run_with_model(symbols.nbytes(), model, [&](auto&& tables, std::string& what) {
+                return narrows::get(self.coder, s, i, tables, what);
+            });
         })
         .def("get_bits", [](Decoder& self, nb::ndarray<uint32_t, nb::c_contig> values,
                             nb::ndarray<const uint8_t, nb::c_contig> counts) {
+            check_unused(self);
             if (values.size() != counts.size()) throw nb::value_error("values and counts differ in length");
             for (size_t i = 0; i < values.size(); ++i)
                 if (counts.data()[i] > 32) throw nb::value_error("a count of bits is above 32");
             for (size_t i = 0; i < values.size(); ++i) values.data()[i] = self.coder.decode_raw(counts.data()[i]);
             if (self.coder.padded() > 4) raise_unless_ok(Status::truncated, "the stream ends early");
         })
-        .def("tell_bits", [](const Decoder& self) { return self.coder.tell_256(); })
+        .def("tell_bits", [](const Decoder& self) {
+            check_unused(self);
+            return self.coder.tell_256();
+        })
         .def("finish", [](const Decoder& self) {
+            check_unused(self);
             if (self.coder.padded() > 4) raise_unless_ok(Status::truncated, "the stream ends early");
-            if (!self.coder.finished()) raise_unless_ok(Status::corrupt, "bytes are left over");
+            if (!self.coder.finished())
+                raise_unless_ok(Status::corrupt, "bytes are left over, or not as an encoder ends them");
         });
 
     m.def("adaptive_encode", [](const Array& symbols, const Array& index, Adaptive& tables, bool check,
@@ -148,12 +196,13 @@ void bind_range(nb::module_& m) {
         const narrows::Indexes i = indexes_of(index);
         const auto s = int32_of(symbols);
         std::vector<uint8_t> payload;
-        std::string what;
         narrows::EncodeOptions options;
         options.check = check;
         options.hash_index = hash_index;
-        const Status status = narrows::encode(s, i, tables.tables, options, payload, what);
-        raise_unless_ok(status, what.c_str());
+        const Use use(tables);
+        run(symbols.nbytes(), [&](std::string& what) {
+            return narrows::encode(s, i, tables.tables, options, payload, what);
+        });
         return to_bytes(payload);
     });
     m.def("adaptive_decode", [](nb::handle payload, const Array& index, Adaptive& tables,
@@ -161,8 +210,9 @@ void bind_range(nb::module_& m) {
         const Buffer buffer(payload);
         const narrows::Indexes i = indexes_of(index);
         const auto s = writable_int32_of(symbols);
-        std::string what;
-        const Status status = narrows::decode(buffer.bytes(), i, tables.tables, {check, 1}, s, what);
-        raise_unless_ok(status, what.c_str());
+        const Use use(tables);
+        run(symbols.nbytes(), [&](std::string& what) {
+            return narrows::decode(buffer.bytes(), i, tables.tables, {check, 1}, s, what);
+        });
     });
 }

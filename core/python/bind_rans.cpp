@@ -16,6 +16,23 @@ struct HeldTables {
 
 }  // namespace
 
+using StridedWritableArray = nb::ndarray<nb::device::cpu>;
+
+namespace {
+
+// An array of one dimension, or one whose values stand one behind the other.
+narrows::MutableIntegers mutable_integers_of(const StridedWritableArray& array) {
+    const narrows::Element element = element_of(array);
+    if (array.ndim() == 1 && array.size() > 1)
+        return {array.data(), element, array.size(), static_cast<ptrdiff_t>(array.stride(0))};
+    int64_t stride = 1;
+    for (size_t d = array.size() ? array.ndim() : 0; d-- > 0; stride *= static_cast<int64_t>(array.shape(d)))
+        if (array.stride(d) != stride && array.shape(d) > 1) throw nb::value_error("symbols are decoded to one vector");
+    return {array.data(), element, array.size()};
+}
+
+}  // namespace
+
 std::shared_ptr<const narrows::Tables> tables_of(nb::handle held) { return nb::cast<HeldTables&>(held).tables; }
 
 void bind_rans(nb::module_& m) {
@@ -43,10 +60,9 @@ void bind_rans(nb::module_& m) {
                         "weights are 1 to 2^bits numbers that are not all zero");
     });
 
-    m.def("rans_encode", [](const Array& symbols, const Array& index, const HeldTables& tables, bool check,
-                            unsigned threads, bool hash_index, uint32_t chunk_bytes) {
-        const narrows::Symbols s = symbols_of(symbols);
-        const narrows::Indexes i = indexes_of(index);
+    m.def("rans_encode", [](const StridedArray& symbols, const StridedArray& index, const HeldTables& tables,
+                            bool check, unsigned threads, bool hash_index, uint32_t chunk_bytes) {
+        const narrows::Integers s = integers_of(symbols), i = integers_of(index);
         std::vector<uint8_t> payload;
         run(symbols.nbytes() + index.nbytes(), [&](std::string& what) {
             const narrows::EncodeOptions options{check, hash_index, chunk_bytes, threads};
@@ -55,19 +71,27 @@ void bind_rans(nb::module_& m) {
         return to_bytes(payload);
     });
 
-    m.def("rans_decode", [](nb::handle payload, const Array& index, const HeldTables& tables,
-                            const WritableArray& symbols, bool check, unsigned threads) {
+    // `chunk` below 0: all.
+    m.def("rans_decode", [](nb::handle payload, const StridedArray& index, const HeldTables& tables,
+                            const StridedWritableArray& symbols, bool check, unsigned threads, int64_t chunk) {
         const Buffer buffer(payload);
-        const narrows::Indexes i = indexes_of(index);
-        narrows::MutableSymbols s;
-        if (symbols.dtype() == nb::dtype<int16_t>())
-            s = std::span(static_cast<int16_t*>(symbols.data()), symbols.size());
-        else if (symbols.dtype() == nb::dtype<int32_t>())
-            s = std::span(static_cast<int32_t*>(symbols.data()), symbols.size());
-        else
-            throw nb::value_error("decoded symbols are int16 or int32");
+        const narrows::Integers i = integers_of(index);
+        narrows::DecodeOptions options{check, threads};
+        if (chunk >= 0) options.chunk = static_cast<size_t>(chunk);
+        const narrows::MutableIntegers s = mutable_integers_of(symbols);
         run(symbols.nbytes() + index.nbytes(), [&](std::string& what) {
-            return narrows::decode(buffer.bytes(), i, *tables.tables, {check, threads}, s, what);
+            return narrows::decode(buffer.bytes(), i, *tables.tables, options, s, what);
         });
+    });
+
+    m.def("rans_chunks", [](nb::handle payload, bool check) {
+        const Buffer buffer(payload);
+        std::vector<narrows::ChunkRange> chunks;
+        run(buffer.bytes().size(),
+            [&](std::string& what) { return narrows::list_chunks(buffer.bytes(), check, chunks, what); });
+        nb::list list;
+        for (const narrows::ChunkRange& c : chunks)
+            list.append(nb::make_tuple(c.first_byte, c.num_bytes, c.first_symbol, c.num_symbols));
+        return list;
     });
 }

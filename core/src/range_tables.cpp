@@ -125,8 +125,10 @@ Status put(RangeEncoder& encoder, std::span<const int32_t> bits, const Indexes& 
                     what = "a bit is neither 0 nor 1";
                     return Status::bad_argument;
                 }
+            RangeEncoder local = std::move(encoder);  // its state in registers
             for (size_t i = 0; i < bits.size(); ++i)
-                models[context[i]].encode(encoder, static_cast<uint32_t>(bits[i]));
+                models[context[i]].encode(local, static_cast<uint32_t>(bits[i]));
+            encoder = std::move(local);
             return Status::ok;
         },
         contexts);
@@ -137,8 +139,10 @@ Status get(RangeDecoder& decoder, std::span<int32_t> bits, const Indexes& contex
         [&](auto context) {
             Status status = check_arguments(bits.size(), context, models.size(), what);
             if (status != Status::ok) return status;
+            RangeDecoder local = decoder;  // its state in registers
             for (size_t i = 0; i < bits.size(); ++i)
-                bits[i] = static_cast<int32_t>(models[context[i]].decode(decoder));
+                bits[i] = static_cast<int32_t>(models[context[i]].decode(local));
+            decoder = local;
             return check_end(decoder, what);
         },
         contexts);
@@ -172,7 +176,8 @@ Status encode(std::span<const int32_t> symbols, const Indexes& index, AdaptiveTa
 Status decode(std::span<const uint8_t> payload, const Indexes& index, AdaptiveTables& tables,
               const DecodeOptions& options, std::span<int32_t> symbols, std::string& what) {
     std::vector<Place> places;
-    Status status = read_places(payload, symbols.size(), tables.tables().digest(), options.check, places, what);
+    Status status = read_places(payload, symbols.size(), options.check, places, what);
+    if (status == Status::ok) status = check_tables(places, tables.tables().digest(), what);
     if (status != Status::ok) return status;
     const ChunkHeader& header = places[0].header;
     if (places.size() > 1 || header.profile != Profile::range || !(header.flags & kAdaptive)) {
@@ -186,7 +191,7 @@ Status decode(std::span<const uint8_t> payload, const Indexes& index, AdaptiveTa
     RangeDecoder decoder(payload.subspan(places[0].body, header.num_side_bytes));
     if (status = get(decoder, symbols, index, tables, what); status != Status::ok) return status;
     if (!decoder.finished()) {
-        what = "bytes are left over";
+        what = "bytes are left over, or not as an encoder ends them";
         return Status::corrupt;
     }
     return Status::ok;

@@ -89,6 +89,7 @@ Status Tables::make(uint32_t bits, std::span<const int32_t> offset, std::span<co
         made->cdf_.push_back(total);
         made->entropy_256_.push_back(static_cast<uint32_t>(entropy >> bits));
         made->any_escape_ |= table.has_escape;
+        made->any_shift_ |= table.shift > 0;
         made->any_raw_ |= table.shift > table.slot_shift;
         made->tables_.push_back(table);
     }
@@ -127,13 +128,6 @@ Status Tables::make(uint32_t bits, std::span<const int32_t> offset, std::span<co
 
 namespace {
 
-// The largest of `least` to min(12, bits) that keeps all tables' runs within 2^15, a quarter of L2 at 8 bytes each.
-uint32_t log2_runs(size_t num_tables, uint32_t bits, uint32_t least) {
-    uint32_t log2 = least;
-    while (log2 < std::min(12u, bits) && (num_tables << (log2 + 1)) <= 32768) ++log2;
-    return log2;
-}
-
 // Calls visit(table, token, first slot) for the first of each of 2^log2 runs of slots of each table.
 template <typename Visit>
 void for_each_run(const Tables& tables, uint32_t log2, Visit visit) {
@@ -148,23 +142,46 @@ void for_each_run(const Tables& tables, uint32_t log2, Visit visit) {
     }
 }
 
+// How many runs of slots each table has, as a power of two: as few as leave at most 1 in 200 slots beyond the second
+// token of their run, so that the runs of all tables stay near the processor. At most 2^14 runs of all tables, 128 kB
+// of 8 bytes each; up to 2^15 where a table would have fewer than 2^8.
+uint32_t log2_runs(const Tables& tables) {
+    uint32_t log2 = std::min(6u, tables.bits());
+    const uint64_t total = uint64_t{tables.size()} << tables.bits();
+    while (log2 < std::min(12u, tables.bits()) && (tables.size() << (log2 + 1)) <= (log2 < 8 ? 32768 : 16384)) {
+        uint64_t beyond = 0;
+        for_each_run(tables, log2, [&](const Table& table, uint32_t token, uint32_t slot) {
+            const uint32_t* cdf = tables.cdf().data() + table.first + token;
+            const uint32_t end = slot + (1u << (tables.bits() - log2));
+            if (token + 2 <= table.num_tokens && cdf[2] < end) beyond += end - cdf[2];
+        });
+        if (200 * beyond <= total) break;
+        ++log2;
+    }
+    return log2;
+}
+
 void make_buckets(const Tables& tables, DecodeEntries& made) {
-    bool shifts = false;
+    const bool shifts = tables.any_shift();
     for (const Table& table : tables.all()) {
-        shifts |= table.shift > 0;
         const int64_t last = table.offset + static_cast<int64_t>(table.span());
         if (table.offset < INT16_MIN || last > INT16_MAX) return;
     }
     if (tables.any_raw() || tables.size() > 4096 || (shifts && tables.bits() > 15)) return;
-    made.log2_buckets = log2_runs(tables.size(), tables.bits(), 6);
+    made.log2_buckets = log2_runs(tables);
+    // The last slot less a start of all ones must be negative where an escape owns it or its run.
+    const uint32_t last_run = (1u << tables.bits()) - (1u << (tables.bits() - made.log2_buckets));
+    for (const Table& table : tables.all())
+        if (tables.bits() >= 15 && tables.cdf()[table.first + 1] > last_run) return;
     made.buckets.reserve(tables.size() << made.log2_buckets);
+    const uint32_t all_ones = shifts ? 0x7FFF : 0xFFFF;
     for_each_run(tables, made.log2_buckets, [&](const Table& table, uint32_t token, uint32_t) {
         const uint32_t* cdf = tables.cdf().data() + table.first + token;
-        const uint32_t start = cdf[0] >> table.shift;
-        const uint32_t f0 = (cdf[1] - cdf[0]) >> table.shift;
-        const uint32_t f1 = token + 1 < table.num_tokens ? (cdf[2] - cdf[1]) >> table.shift : 1;
-        const int32_t value =
-            token ? table.offset + ((static_cast<int32_t>(token) - 1) << table.shift) : DecodeEntries::kWalk;
+        const bool escapes = token == 0;
+        const uint32_t start = escapes ? all_ones : cdf[0] >> table.shift;
+        const uint32_t f0 = escapes ? 1 : (cdf[1] - cdf[0]) >> table.shift;
+        const uint32_t f1 = escapes || token + 1 == table.num_tokens ? 1 : (cdf[2] - cdf[1]) >> table.shift;
+        const int32_t value = escapes ? 0 : table.offset + ((static_cast<int32_t>(token) - 1) << table.shift);
         const uint32_t low = shifts ? start | (f0 - 1) << 15 | uint32_t{table.shift} << 30 : start | (f0 - 1) << 16;
         const uint32_t high = (f1 - 1) | (shifts ? uint32_t{table.shift} >> 2 << 15 : 0) |
                               static_cast<uint32_t>(value) << 16;
@@ -172,16 +189,17 @@ void make_buckets(const Tables& tables, DecodeEntries& made) {
     });
 }
 
-// Tables for byte and token streams: one lookup finds everything.
+// Tables for byte and token streams: one lookup finds everything. From the fifth table on runs, which are smaller,
+// are as fast.
 void make_slots(const Tables& tables, DecodeEntries& made) {
-    if (tables.bits() != 12 || tables.size() > 16 || tables.any_escape()) return;
+    if (tables.bits() != 12 || tables.size() > 4 || tables.any_escape()) return;
     int64_t least = INT64_MAX, most = INT64_MIN;
     for (const Table& table : tables.all()) {
         if (table.shift > 0) return;
         least = std::min<int64_t>(least, table.offset);
         most = std::max<int64_t>(most, table.offset + static_cast<int64_t>(table.span()) - 1);
     }
-    if (most - least > 255) return;
+    if (most - least > 255 || least < INT16_MIN || least + 255 > INT16_MAX) return;
     made.base = static_cast<int32_t>(least);
     made.slots.reserve((tables.size() << 12) + 1);
     for_each_run(tables, 12, [&](const Table& table, uint32_t token, uint32_t slot) {
@@ -199,7 +217,7 @@ const DecodeEntries& Tables::decode_entries() const {
         DecodeEntries made;
         make_buckets(*this, made);
         make_slots(*this, made);
-        made.log2_hints = log2_runs(size(), bits_, 0);
+        while (made.log2_hints < std::min(12u, bits_) && (size() << (made.log2_hints + 1)) <= 32768) ++made.log2_hints;
         made.hints.reserve(size() << made.log2_hints);
         for_each_run(*this, made.log2_hints, [&](const Table&, uint32_t token, uint32_t) { made.hints.push_back(token); });
         lazy_->entries = std::move(made);

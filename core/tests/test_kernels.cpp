@@ -1,5 +1,6 @@
 // Every instruction set of this machine against the portable kernels: payloads and decoded symbols are equal, and
 // damaged payloads end in the same status.
+#include <algorithm>
 #include <vector>
 
 #include "check.hpp"
@@ -38,6 +39,14 @@ void compare(const std::vector<Symbol>& symbols, const std::vector<Index>& index
                          what) == Status::ok);
             CHECK(std::equal(narrow.begin(), narrow.end(), symbols.begin()));
         }
+        // Types that kernels do not write, and every other place.
+        const bool bytes_fit = std::all_of(symbols.begin(), symbols.end(), [](auto v) { return v == static_cast<int8_t>(v); });
+        std::vector<int8_t> bytes(2 * symbols.size() + 1, 77);
+        const Status narrowed = decode(payload, std::span<const Index>(index), tables, {false, 1},
+                                       MutableIntegers(bytes.data(), Element::i8, symbols.size(), 2), what);
+        CHECK(narrowed == (bytes_fit ? Status::ok : Status::corrupt));
+        for (size_t i = 0; bytes_fit && i < symbols.size(); ++i)
+            CHECK(bytes[2 * i] == symbols[i] && bytes[2 * i + 1] == 77);
         // The statuses of damaged payloads, and the symbols where they decode.
         Random damage{damage_seed};
         std::vector<int32_t> seen;
@@ -98,6 +107,31 @@ void long_runs_of_each_frequency() {
     }
 }
 
+// Few values, 12 bits, no escapes: where one lookup tells everything. And 16 bits, where sizes reach 2^16.
+void bytes_and_wide_probabilities() {
+    Random random{43};
+    for (unsigned round = 0; round < 40; ++round) {
+        const unsigned bits = round % 2 ? 12 : 16, num_tables = 1 + random.below(5), size = 1 + random.below(256);
+        std::vector<uint32_t> frequencies, units(size);
+        for (unsigned t = 0; t < num_tables; ++t) {
+            std::vector<uint64_t> weights(size);
+            for (auto& w : weights) w = 1 + (random.next() >> (20 + random.below(40)));
+            CHECK(apportion(weights, bits, units) == Status::ok);
+            frequencies.push_back(0);
+            frequencies.insert(frequencies.end(), units.begin(), units.end());
+        }
+        const int32_t first = static_cast<int32_t>(random.below(600)) - 300;
+        const auto tables = make_tables(bits, std::vector<int32_t>(num_tables, first), std::vector<uint8_t>(num_tables),
+                                        std::vector<uint32_t>(num_tables, size + 1), frequencies);
+        const size_t n = 6000 + random.below(6000);
+        std::vector<uint8_t> index(n);
+        std::vector<int32_t> symbols(n);
+        random_symbols(random, *tables, index, symbols);
+        compare(symbols, index, *tables, random);
+        compare(std::vector<int16_t>(symbols.begin(), symbols.end()), index, *tables, random);
+    }
+}
+
 void closed_tables_refuse_alike() {
     const auto tables = closed_table(12, {1000, 3000, 96});
     std::vector<uint8_t> index(9000, 0), payload;
@@ -121,6 +155,7 @@ void closed_tables_refuse_alike() {
 int main() {
     lanes_types_and_tables();
     long_runs_of_each_frequency();
+    bytes_and_wide_probabilities();
     closed_tables_refuse_alike();
     return 0;
 }

@@ -14,7 +14,18 @@ The bytes depend on the arguments alone: not on threads, processor or batch. `do
 """
 
 from narrows.entropy.autoregressive import Autoregressive, Layer, identity_map, magnitude_map
-from narrows.entropy.coder import Adaptive, AdaptiveBits, RangeDecoder, RangeEncoder, decode, encode
+from narrows.entropy.coder import (
+    Adaptive,
+    AdaptiveBits,
+    Chunk,
+    RangeDecoder,
+    RangeEncoder,
+    chunks,
+    decode,
+    decode_packed,
+    encode,
+    encode_packed,
+)
 from narrows.entropy.distributions import ScaleFamily, cumulative, scale_family
 from narrows.entropy.entries import entry_index
 from narrows.entropy.models import (
@@ -38,6 +49,7 @@ __all__ = [
     "Categorical",
     "ChannelGroups",
     "Checkerboard",
+    "Chunk",
     "EntropyModel",
     "Hyperprior",
     "Layer",
@@ -49,10 +61,13 @@ __all__ = [
     "Stack",
     "Static",
     "Tables",
+    "chunks",
     "cumulative",
     "decode",
+    "decode_packed",
     "decode_symbols",
     "encode",
+    "encode_packed",
     "encode_symbols",
     "entry_index",
     "identity_map",

@@ -1,13 +1,15 @@
 """Symbols to bytes and back: whole arrays by rANS, step by step by the range coder.
 
-Arrays are NumPy's, or anything with `.numpy()` such as a torch tensor on the CPU. Contiguous int8, int16 or
-int32 symbols and uint8 or uint16 indexes are read in place; other integers are converted.
+Arrays are NumPy's, or anything with `.numpy()` such as a torch tensor on the CPU. `encode` and `decode` read
+integers of every width and layout where they are: transposed, every other one, broadcast. Contiguous int8, int16
+or int32 symbols and uint8 or uint16 indexes are quickest; others are converted in blocks that stay in the cache.
 """
 
 from __future__ import annotations
 
 import copy
-from typing import Any
+import sys
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +22,39 @@ from narrows.limits import Limits
 Ints = npt.NDArray[Any]
 Payload = bytes | bytearray | memoryview
 
-_SYMBOL_DTYPES = frozenset({np.dtype(np.int8), np.dtype(np.int16), np.dtype(np.int32)})
+_NATIVE_DTYPES = frozenset(np.dtype(f"{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8))
 _INDEX_DTYPES = frozenset({np.dtype(np.uint8), np.dtype(np.uint16)})
-_DECODED_DTYPES = frozenset({np.dtype(np.int16), np.dtype(np.int32)})
+_DECODED_DTYPES = frozenset({np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.int32)})
+_INT16 = np.dtype(np.int16)
 _INT32 = np.dtype(np.int32)
 _LIMITS = Limits()
 
 
+def _array(values: Any, name: str) -> Ints:
+    """Return the values as an array, a tensor's in place; ValueError for a tensor that NumPy cannot hold."""
+    if hasattr(values, "numpy"):
+        try:
+            values = values.numpy()
+        except (TypeError, RuntimeError) as error:
+            raise ValueError(f"{name}: {error}") from error
+    return np.asarray(values)
+
+
+def _native(values: Any, name: str) -> Ints:
+    """Return integers of any width and layout in this machine's byte order, copied only if need be."""
+    if type(values) is np.ndarray and values.dtype in _NATIVE_DTYPES:
+        return values
+    given = _array(values, name)
+    if given.dtype in _NATIVE_DTYPES:
+        return given
+    if given.size and given.dtype.kind not in "iub":
+        raise ValueError(f"{name} holds integers, not {given.dtype}")
+    return given.astype(np.int64)
+
+
 def _integers(values: Any, dtype: npt.DTypeLike, name: str) -> Ints:
     """Convert to contiguous integers of `dtype`; ValueError where one does not survive."""
-    given = np.asarray(values.numpy() if hasattr(values, "numpy") else values)
+    given = _array(values, name)
     if given.size and given.dtype.kind not in "iub":
         raise ValueError(f"{name} holds integers, not {given.dtype}")
     wanted = np.iinfo(dtype)
@@ -40,16 +65,6 @@ def _integers(values: Any, dtype: npt.DTypeLike, name: str) -> Ints:
                 f"{name} holds {least if least < wanted.min else most}, which no {wanted.dtype} can"
             )
     return np.ascontiguousarray(given, dtype)
-
-
-def _symbols(values: Any) -> Ints:
-    if type(values) is np.ndarray and values.dtype in _SYMBOL_DTYPES and values.flags.c_contiguous:
-        return values
-    if hasattr(values, "numpy"):
-        values = values.numpy()
-    if getattr(values, "dtype", None) in _SYMBOL_DTYPES:
-        return np.ascontiguousarray(values)
-    return _integers(values, np.int32, "symbols")
 
 
 def _int32(values: Any) -> Ints:
@@ -163,9 +178,12 @@ def encode(
         return bytes(_core.adaptive_encode(_int32(symbols), _index(index), tables._held, check, hash_index))
     if threads < 1 or not 1 <= chunk_bytes < 2**31:
         raise ValueError("threads and chunk_bytes are positive")
-    payload: bytes = _core.rans_encode(
-        _symbols(symbols), _index(index), tables._held, check, threads, hash_index, chunk_bytes
-    )
+    options = (tables._held, check, threads, hash_index, chunk_bytes)
+    payload: bytes
+    try:  # arrays are nearly always right, and asking first costs as much as the call
+        payload = _core.rans_encode(symbols, index, *options)
+    except TypeError:
+        payload = _core.rans_encode(_native(symbols, "symbols"), _native(index, "index"), *options)
     return payload
 
 
@@ -177,16 +195,18 @@ def decode(
     check: bool = True,
     threads: int = 1,
     dtype: npt.DTypeLike = np.int32,
+    chunk: int | None = None,
     limits: Limits = _LIMITS,
 ) -> Ints:
-    """Return the symbols that `encode` was given, in the shape of `index`, as int8, int16 or int32.
+    """Return the symbols that `encode` was given, in the shape of `index`, as int8, uint8, int16 or int32.
 
     How many there are comes from `index`, never from the payload: work and memory are bounded by the two.
+    With `chunk` only that chunk of the payload is decoded, and `index` is that of its symbols: see `chunks`.
 
     Raises CorruptStream for anything but a whole and sound payload of these tables and that many symbols
     (TruncatedStream where it ends early, UnsupportedStream where it is newer), also where it lacks the
-    checksum that `check` demands. Raises ValueError for an index that names no table, LimitExceeded above
-    `limits.max_output_bytes`.
+    checksum that `check` demands. Raises ValueError for an index that names no table or a chunk that is not
+    there, LimitExceeded above `limits.max_output_bytes`.
 
     >>> tables = Tables.from_pmf([[0.25, 0.5, 0.25]], offsets=[-1])
     >>> payload = encode([0, 0, 1, -1], [0, 0, 0, 0], tables)
@@ -197,29 +217,132 @@ def decode(
     narrows.errors.TruncatedStream: a chunk is longer than the payload
     """
     wanted = np.dtype(dtype)
-    working = wanted if wanted in _DECODED_DTYPES else np.dtype(np.int16)
-    if working != wanted and wanted != np.dtype(np.int8):
-        raise ValueError(f"decoded symbols are int8, int16 or int32, not {wanted}")
+    if wanted not in _DECODED_DTYPES:
+        raise ValueError(f"decoded symbols are int8, uint8, int16 or int32, not {wanted}")
     if threads < 1:
         raise ValueError("threads is positive")
-    if isinstance(index, np.ndarray) and not index.flags.c_contiguous:
-        limits.check(
-            "max_output_bytes", index.size * working.itemsize
-        )  # a broadcast one is about to be copied
-    which = _index(index)
-    limits.check("max_output_bytes", which.size * working.itemsize)
-    adaptive = isinstance(tables, Adaptive)
-    symbols = np.empty(which.shape, _INT32 if adaptive else working)
-    if adaptive:
-        _core.adaptive_decode(payload, which, tables._held, symbols, check)
-    else:
-        _core.rans_decode(payload, which, tables._held, symbols, check, threads)
-    if symbols.dtype == wanted:
+    if chunk is not None and chunk < 0:
+        raise ValueError("chunks are numbered from 0")
+    which = _native(index, "index")
+    if which.size * wanted.itemsize > limits.max_output_bytes:
+        limits.check("max_output_bytes", which.size * wanted.itemsize)
+    if isinstance(tables, Adaptive):
+        return _decode_adaptive(payload, which, tables, check, wanted, chunk)
+    symbols = np.empty(which.shape, wanted)
+    _core.rans_decode(payload, which, tables._held, symbols, check, threads, -1 if chunk is None else chunk)
+    return symbols
+
+
+def _decode_adaptive(
+    payload: Payload, index: Ints, tables: Adaptive, check: bool, wanted: np.dtype[Any], chunk: int | None
+) -> Ints:
+    if chunk:
+        raise ValueError("a payload coded with Adaptive tables has one chunk")
+    symbols = np.empty(index.shape, _INT32)
+    _core.adaptive_decode(payload, _index(index), tables._held, symbols, check)
+    if wanted == _INT32:
         return symbols
     narrow = symbols.astype(wanted)
     if not np.array_equal(narrow, symbols):
         raise CorruptStream("a symbol does not fit the dtype asked for")
     return narrow
+
+
+class Chunk(NamedTuple):
+    """A part that decodes alone: the payload's bytes [start, stop) hold `count` symbols from `first` on."""
+
+    start: int
+    stop: int
+    first: int
+    count: int
+
+
+def chunks(payload: Payload, *, check: bool = True) -> list[Chunk]:
+    """Return where the chunks of a payload are, so that some can be decoded without the others.
+
+    Only headers are read, and with `check` all bytes for the checksum, once: pass `check=False` to `decode`
+    then. Raises as `decode` does.
+
+    >>> import numpy as np
+    >>> tables = Tables.from_pmf([np.ones(256)], offsets=[0], escape=False)
+    >>> symbols, index = np.arange(9000) % 256, np.zeros(9000, np.uint8)
+    >>> payload = encode(symbols, index, tables, chunk_bytes=3000)
+    >>> second = chunks(payload)[1]
+    >>> second.first, second.count
+    (3008, 3008)
+    >>> part = index[second.first : second.first + second.count]
+    >>> bool((decode(payload, part, tables, chunk=1, check=False) == symbols[3008:6016]).all())
+    True
+    """
+    return [
+        Chunk(start, start + size, first, count)
+        for start, size, first, count in _core.rans_chunks(payload, check)
+    ]
+
+
+def encode_packed(
+    packed: npt.ArrayLike,
+    tables: Tables,
+    *,
+    check: bool = True,
+    threads: int = 1,
+    hash_index: bool = False,
+    chunk_bytes: int = 1 << 18,
+) -> bytes:
+    """Code int16 `symbol << 8 | index`: a signed symbol in the high byte, its table's number in the low one.
+
+    The payload is that of `encode` with the two apart; the array is read where it is. Raises as `encode`
+    does, and ValueError for anything but int16.
+
+    >>> tables = Tables.from_pmf([[1, 2, 1], [1, 1, 1]], offsets=[-1, -1])
+    >>> packed = np.array([-1 << 8 | 0, 1 << 8 | 1], np.int16)
+    >>> encode_packed(packed, tables) == encode([-1, 1], [0, 1], tables)
+    True
+    """
+    symbols, index = _unpacked(packed)
+    return encode(
+        symbols, index, tables, check=check, threads=threads, hash_index=hash_index, chunk_bytes=chunk_bytes
+    )
+
+
+def decode_packed(
+    payload: Payload,
+    index: npt.ArrayLike,
+    tables: Tables,
+    *,
+    check: bool = True,
+    threads: int = 1,
+    limits: Limits = _LIMITS,
+) -> npt.NDArray[np.int16]:
+    """Return int16 `symbol << 8 | index` in the shape of `index`: what `encode_packed` was given.
+
+    Raises as `decode` does, CorruptStream where a symbol has more than 8 bits.
+
+    >>> tables = Tables.from_pmf([[1, 2, 1], [1, 1, 1]], offsets=[-1, -1])
+    >>> decode_packed(encode([-1, 1], [0, 1], tables), [0, 1], tables)
+    array([-256,  257], dtype=int16)
+    """
+    which = _native(index, "index")
+    limits.check("max_output_bytes", 2 * which.size)
+    if threads < 1:
+        raise ValueError("threads is positive")
+    if len(tables) > 256:
+        raise ValueError("packed symbols have at most 256 tables")
+    packed = np.empty(which.shape, _INT16)
+    symbols, low = _unpacked(packed.reshape(-1))
+    _core.rans_decode(payload, which, tables._held, symbols, check, threads, -1)
+    low[...] = which.reshape(-1)
+    return packed
+
+
+def _unpacked(packed: npt.ArrayLike) -> tuple[Ints, Ints]:
+    """Return views of the high bytes, signed, and of the low ones."""
+    given = _array(packed, "packed")
+    if given.dtype != _INT16:
+        raise ValueError(f"packed symbols are int16, not {given.dtype}")
+    pairs = given[..., None].view(np.uint8)
+    low, high = (0, 1) if sys.byteorder == "little" else (1, 0)
+    return pairs[..., high].view(np.int8), pairs[..., low]
 
 
 class RangeEncoder:

@@ -96,6 +96,15 @@ class Adaptive:
 Model = Tables | Adaptive | list[AdaptiveBit]
 
 
+def last_number(low: int, size: int) -> int:
+    """Return the number in [low, low + size) that ends in the most zero bits."""
+    for k in range(40, 0, -1):
+        rounded = (low + (1 << k) - 1) >> k << k
+        if rounded < low + size:
+            return rounded
+    return low
+
+
 class RangeEncoder:
     """32-bit range, carries walked back into the bytes; raw bits most significant first."""
 
@@ -178,11 +187,7 @@ class RangeEncoder:
 
     def finish(self) -> bytes:
         """Write the number in [low, low + range) that ends in the most zeros, less zero bytes at its end."""
-        for k in range(40, -1, -1):
-            rounded = (self.low + (1 << k) - 1) >> k << k
-            if rounded <= self.low + self.range - 1:
-                break
-        self.low = rounded
+        self.low = last_number(self.low, self.range)
         for _ in range(4):
             self._shift_once()
         for _ in range(4):
@@ -288,9 +293,14 @@ class RangeDecoder:
             raise TruncatedStream("the stream ends early")
 
     def finish(self) -> None:
+        """Raise unless the bytes are those that an encoder of these symbols wrote."""
         self._check_end()
         if self.at < len(self.bytes):
             raise CorruptStream("bytes are left over")
+        last = int.from_bytes((self.bytes + bytes(4))[self.at - 4 : self.at], "big")
+        written = last_number((last - self.code) % 2**32, self.range) % 2**32
+        if written != last or len(self.bytes) != self.at - 4 + len(last.to_bytes(4, "big").rstrip(b"\0")):
+            raise CorruptStream("the stream does not end as encoders end it")
 
 
 def encode_adaptive(

@@ -184,6 +184,25 @@ def test_bytes_left_over_and_bytes_missing_are_told():
     RangeDecoder(b"").finish()
 
 
+@given(messages(of=SMALL, max_size=30), st.binary(min_size=1, max_size=4))
+def test_only_one_ending_is_sound(drawn, junk):
+    made, index, symbols = drawn
+    encoder = RangeEncoder()
+    encoder.put(symbols, index, made)
+    payload = encoder.finish()
+    for wrong in (payload + junk, payload[:-1] + bytes([payload[-1] ^ junk[0] | 1]) if payload else junk):
+        if wrong == payload:
+            continue
+        for decoder in (RangeDecoder(wrong), twin.RangeDecoder(wrong)):
+            try:
+                got = list(decoder.get(index, made))
+            except CorruptStream:
+                continue
+            if got == symbols.tolist():
+                with pytest.raises(CorruptStream):
+                    decoder.finish()
+
+
 def test_overhead_of_a_packet_is_below_a_byte():
     rng = np.random.default_rng(5)
     made = Tables.from_pmf([rng.random(12) ** 3], [0])

@@ -33,10 +33,10 @@ class AdaptiveBit {
         return cost_256(bit ? p1() : 65536 - p1(), 16);
     }
     NARROWS_INLINE void update(uint32_t bit, uint32_t fast_shift = 4, uint32_t slow_shift = 7) noexcept {
-        const uint32_t start = static_cast<uint32_t>(std::bit_width(uint32_t{count_} + 1));
-        count_ = static_cast<uint16_t>(count_ + (count_ < 255));
-        fast_ = moved(fast_, bit, std::min(start, fast_shift));
-        slow_ = moved(slow_, bit, std::min(start, slow_shift));
+        uint32_t most = 9;
+        if (count_ < 255) [[unlikely]] most = static_cast<uint32_t>(std::bit_width(uint32_t{++count_}));
+        fast_ = moved(fast_, bit, std::min(most, fast_shift));
+        slow_ = moved(slow_, bit, std::min(most, slow_shift));
     }
     NARROWS_INLINE void encode(RangeEncoder& encoder, uint32_t bit) {
         encoder.encode_bit(bit, p1());
@@ -50,7 +50,10 @@ class AdaptiveBit {
 
    private:
     NARROWS_INLINE static uint16_t moved(uint32_t p, uint32_t bit, uint32_t shift) noexcept {
-        return static_cast<uint16_t>(bit ? p + ((65536 - p) >> shift) : p - (p >> shift));
+        // bit ? p + ((65536 - p) >> shift) : p - (p >> shift), without a branch: the bit cannot be predicted.
+        const uint32_t up = 0 - bit, down = bit - 1;
+        const uint32_t step = ((p ^ up) - up + (65536 & up)) >> shift;
+        return static_cast<uint16_t>(p + (step ^ down) - down);
     }
     uint16_t fast_ = 32768;
     uint16_t slow_ = 32768;

@@ -5,6 +5,7 @@
 // Everything is inline: codecs whose next table depends on the last symbol run it inside their own loop.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -26,12 +27,10 @@ class RangeEncoder {
     // One bit with P(bit = 1) = p1 / 2^16, 0 < p1 < 2^16.
     void encode_bit(uint32_t bit, uint32_t p1) noexcept(false) {
         const uint32_t split = static_cast<uint32_t>((static_cast<uint64_t>(range_) * p1) >> 16);
-        if (bit) {
-            range_ = split;
-        } else {
-            low_ += split;
-            range_ -= split;
-        }
+        // Without a branch: the bit is what cannot be predicted.
+        const uint32_t zero = bit - 1;
+        low_ += split & zero;
+        range_ = split + ((range_ - 2 * split) & zero);
         while (range_ < (1u << 24)) shift();
     }
     // `count` <= 32 raw bits, most significant first.
@@ -101,12 +100,9 @@ class RangeDecoder {
     uint32_t decode_bit(uint32_t p1) noexcept {
         const uint32_t split = static_cast<uint32_t>((static_cast<uint64_t>(range_) * p1) >> 16);
         const uint32_t bit = code_ < split;
-        if (bit) {
-            range_ = split;
-        } else {
-            code_ -= split;
-            range_ -= split;
-        }
+        const uint32_t zero = bit - 1;
+        code_ -= split & zero;
+        range_ = split + ((range_ - 2 * split) & zero);
         while (range_ < (1u << 24)) shift();
         return bit;
     }
@@ -118,8 +114,24 @@ class RangeDecoder {
         }
         return count ? (value << count) | raw(count) : value;
     }
-    // True if the stream held what was read: at most four padded bytes, nothing left over.
-    bool finished() const noexcept { return padded_ <= 4 && at_ == end_; }
+    // True if the stream held what was read and ends as an encoder ends it: nothing left over, and no other bytes
+    // that would have given the same symbols.
+    bool finished() const noexcept {
+        if (padded_ > 4 || at_ != end_) return false;
+        uint32_t last = 0;  // the four bytes that `code_` came from
+        for (uint32_t i = 0; i < 4 - padded_; ++i) last |= uint32_t{end_[-1 - static_cast<int>(i)]} << 8 * (padded_ + i);
+        const uint32_t low = last - code_;
+        const uint64_t top = uint64_t{low} + range_ - 1;
+        uint64_t value = low;
+        for (int k = 32; k > 0; --k) {
+            const uint64_t mask = (uint64_t{1} << k) - 1;
+            value = (low + mask) & ~mask;
+            if (value <= top) break;
+            value = low;
+        }
+        const auto zeros = last ? static_cast<uint32_t>(std::countr_zero(last)) / 8 : 4;
+        return static_cast<uint32_t>(value) == last && zeros == padded_;
+    }
     uint32_t padded() const noexcept { return padded_; }
     size_t bytes_left() const noexcept { return static_cast<size_t>(end_ - at_); }
     uint32_t range() const noexcept { return range_; }

@@ -9,14 +9,13 @@
 #include <variant>
 #include <vector>
 
+#include "narrows/integers.hpp"
 #include "narrows/status.hpp"
 #include "narrows/tables.hpp"
 
 namespace narrows {
 
-// Arrays as callers have them; kernels read and write these types directly.
-using Symbols = std::variant<std::span<const int8_t>, std::span<const int16_t>, std::span<const int32_t>>;
-using MutableSymbols = std::variant<std::span<int16_t>, std::span<int32_t>>;
+// A table for each symbol, as the range coder reads it.
 using Indexes = std::variant<std::span<const uint8_t>, std::span<const uint16_t>>;
 
 struct EncodeOptions {
@@ -29,16 +28,30 @@ struct EncodeOptions {
 struct DecodeOptions {
     bool check = true;  // demand and verify the CRC32C
     unsigned threads = 1;
+    static constexpr size_t kAll = SIZE_MAX;
+    size_t chunk = kAll;  // or the number of the only one to decode
 };
 
-// Appends the payload to `payload`. bad_argument, with `what`, if lengths differ, an index names no table, or a
-// symbol lies outside a table without an escape; `payload` is then unchanged.
-[[nodiscard]] Status encode(const Symbols& symbols, const Indexes& index, const Tables& tables,
+// A chunk within a payload: which bytes, and which symbols.
+struct ChunkRange {
+    size_t first_byte, num_bytes;
+    size_t first_symbol, num_symbols;
+};
+
+// Appends the payload to `payload`. Contiguous int8, int16 and int32 symbols and uint8 and uint16 indexes are read in
+// place, others a block at a time. bad_argument, with `what`, if lengths differ, a symbol is beyond int32, an index
+// names no table, or a symbol lies outside a table without an escape; `payload` is then unchanged.
+[[nodiscard]] Status encode(const Integers& symbols, const Integers& index, const Tables& tables,
                             const EncodeOptions& options, std::vector<uint8_t>& payload, std::string& what);
 
-// Fills `symbols`, as many as indexes. On corrupt, truncated or unsupported `symbols` holds garbage. Work and
-// memory are bounded by index and payload, whatever the payload says.
-[[nodiscard]] Status decode(std::span<const uint8_t> payload, const Indexes& index, const Tables& tables,
-                            const DecodeOptions& options, const MutableSymbols& symbols, std::string& what);
+// Fills `symbols`, as many as indexes; contiguous int16 and int32 are written in place. On corrupt, truncated or
+// unsupported `symbols` holds garbage. Work and memory are bounded by index and payload, whatever the payload says.
+// With options.chunk index and symbols are those of that chunk alone.
+[[nodiscard]] Status decode(std::span<const uint8_t> payload, const Integers& index, const Tables& tables,
+                            const DecodeOptions& options, const MutableIntegers& symbols, std::string& what);
+
+// Where the chunks of a payload are. Verifies what their headers say, and with `check` the CRC32C.
+[[nodiscard]] Status list_chunks(std::span<const uint8_t> payload, bool check, std::vector<ChunkRange>& chunks,
+                                 std::string& what);
 
 }  // namespace narrows

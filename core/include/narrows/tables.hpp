@@ -40,11 +40,10 @@ struct DecodeEntries {
     // 8 bytes for each run of slots of a table: 2^log2_buckets runs a table. In a set of tables without shifts
     // start:16 | f0 - 1:16 in the low half, f1 - 1:16 | value:16 in the high one; with shifts, all in units of
     // 2^shift slots, start:15 | f0 - 1:15 | shift:2 and f1 - 1:15 | shift >> 2:1 | value:16. start, f0 and value
-    // belong to the token that owns the run's first slot, f1 to the next token. Where an escape owns slots of the
-    // run, value is kWalk: then, and beyond the second token, the boundaries are searched.
+    // belong to the token that owns the run's first slot, f1 to the next token. Beyond that one the boundaries are
+    // searched; also where an escape owns slots of the run: then start is all ones, and slot - start negative.
     std::vector<uint64_t> buckets;  // empty if the tables do not fit the scheme
     uint32_t log2_buckets = 0;
-    static constexpr int32_t kWalk = INT16_MIN;
 
     // 4 bytes for each slot of a table, at 12 bits without shifts and escapes: slot - start:12 | value - base:8 |
     // f - 1:12, the last in the low bits. Padded by 4 bytes; empty if the tables do not fit.
@@ -82,6 +81,7 @@ class Tables {
     // Expected cost of a symbol of table i in 1/256 bit.
     std::span<const uint32_t> entropy_256() const noexcept { return entropy_256_; }
     bool any_escape() const noexcept { return any_escape_; }
+    bool any_shift() const noexcept { return any_shift_; }
     // True if a table takes low bits from the side stream.
     bool any_raw() const noexcept { return any_raw_; }
 
@@ -108,6 +108,7 @@ class Tables {
     uint32_t bits_ = 0;
     uint32_t digest_ = 0;
     bool any_escape_ = false;
+    bool any_shift_ = false;
     bool any_raw_ = false;
     std::vector<Table> tables_;
     std::vector<uint32_t> cdf_;

@@ -12,8 +12,8 @@ namespace {
 // For each mask of 8 lanes: compress moves the chosen lanes' u16 to the front, expand takes u16 from the front and
 // gives each chosen u32 lane the next one, the others 0.
 struct Permutations {
-    alignas(64) uint8_t compress[256][16];
     alignas(64) uint8_t expand[256][32];
+    alignas(64) uint8_t compress[256][16];
 };
 
 constexpr Permutations make_permutations() {
@@ -76,6 +76,17 @@ template <typename Position>
                                               load_pair(entries, at[6], at[7]), 1);
     return {_mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0x88)),
             _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0xDD))};
+}
+
+// Eight dwords, each read with the one behind it.
+[[gnu::always_inline]] inline __m256i look_up(const uint32_t* entries, const uint32_t* at) {
+    const auto pair = [entries](uint32_t a, uint32_t b) {
+        const __m128i low = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(entries + a));
+        return _mm_castps_si128(_mm_loadh_pi(_mm_castsi128_ps(low), reinterpret_cast<const __m64*>(entries + b)));
+    };
+    const __m256i a = _mm256_inserti128_si256(_mm256_castsi128_si256(pair(at[0], at[1])), pair(at[4], at[5]), 1);
+    const __m256i b = _mm256_inserti128_si256(_mm256_castsi128_si256(pair(at[2], at[3])), pair(at[6], at[7]), 1);
+    return _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0x88));
 }
 
 // ---- Encoder ----
@@ -212,69 +223,117 @@ uint32_t encode_vectors(EncodeJob<Symbol, Index>& job, Kernels::Encode<Symbol, I
 
 // ---- Decoder ----
 
+// Two vectors of values, the first for the lower lanes.
+[[gnu::always_inline]] inline void store_symbols(int32_t* p, __m256i a, __m256i b) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), b);
+}
+[[gnu::always_inline]] inline void store_symbols(int16_t* p, __m256i a, __m256i b) {
+    // Tables with buckets or slots hold values of int16 only.
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xD8));
+}
 [[gnu::always_inline]] inline void store_symbols(int32_t* p, __m256i v) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v);
 }
 [[gnu::always_inline]] inline void store_symbols(int16_t* p, __m256i v) {
-    // Tables with buckets hold values of int16 only.
     const __m128i packed = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
 }
 
-// Shift counts of a set of tables.
-struct Widths {
-    __m256i slot_mask, bits, bucket, log2_buckets;
+// Lanes whose bucket does not tell everything.
+template <typename Index>
+[[gnu::noinline]] uint32_t search_rare(const TableView& view, const Index* index, uint32_t rare, __m256i slot,
+                                       __m256i& j, __m256i& g, __m256i& value) {
+    alignas(32) uint32_t slots[8], ts[8], js[8], gs[8], values[8];
+    store(slots, slot);
+    store(ts, load_index(index));
+    store(js, j);
+    store(gs, g);
+    store(values, value);
+    const uint32_t escapes = search(view, rare, slots, ts, js, gs, values);
+    j = load(js);
+    g = load(gs);
+    value = load(values);
+    return escapes;
+}
+
+// How slots become symbols: `locate` says where to look, `step` gives the state before it takes a word, and the
+// value; it adds lanes with escapes to `escapes`, from bit `lane` on.
+template <bool kShifts>
+struct Buckets {
+    __m256i slot_mask, bits, run_bits, log2_buckets;
+    explicit Buckets(const TableView& view)
+        : slot_mask(_mm256_set1_epi32((1 << view.bits) - 1)),
+          bits(_mm256_set1_epi32(static_cast<int>(view.bits))),
+          run_bits(_mm256_set1_epi32(static_cast<int>(view.bits - view.log2_buckets))),
+          log2_buckets(_mm256_set1_epi32(static_cast<int>(view.log2_buckets))) {}
+
+    template <typename Index>
+    [[gnu::always_inline]] void locate(__m256i x, const Index* index, uint32_t* at) const {
+        const __m256i run = _mm256_srlv_epi32(_mm256_and_si256(x, slot_mask), run_bits);
+        store_positions(at, _mm256_add_epi32(_mm256_sllv_epi32(load_index(index), log2_buckets), run));
+    }
+
+    template <typename Index>
+    [[gnu::always_inline]] __m256i step(const TableView& view, __m256i x, const Index* index, const uint32_t* at,
+                                        __m256i& value, uint32_t lane, uint32_t& escapes) const {
+        const auto [low, high] = look_up(view.buckets, at);
+        const __m256i slot = _mm256_and_si256(x, slot_mask);
+        const __m256i field = _mm256_set1_epi32(kShifts ? 0x7FFF : 0xFFFF);
+        const __m256i minus_one = _mm256_set1_epi32(-1);
+        const __m256i shift =
+            kShifts ? _mm256_or_si256(_mm256_srli_epi32(low, 30),
+                                      _mm256_and_si256(_mm256_srli_epi32(high, 13), _mm256_set1_epi32(4)))
+                    : _mm256_setzero_si256();
+        // In units of 2^shift slots.
+        const __m256i unit = kShifts ? _mm256_srlv_epi32(slot, shift) : slot;
+        __m256i j = _mm256_sub_epi32(unit, _mm256_and_si256(low, field));
+        // Sizes less one.
+        const __m256i g0 = kShifts ? _mm256_and_si256(_mm256_srli_epi32(low, 15), field) : _mm256_srli_epi32(low, 16);
+        const __m256i g1 = _mm256_and_si256(high, field);
+        const __m256i next = _mm256_cmpgt_epi32(j, g0);
+        j = _mm256_sub_epi32(j, _mm256_and_si256(next, _mm256_sub_epi32(g0, minus_one)));
+        __m256i g = _mm256_blendv_epi8(g0, g1, next);
+        // Signs: beyond the second token, or not of a token that the bucket knows.
+        const __m256i rare = _mm256_or_si256(_mm256_cmpgt_epi32(j, g), j);
+        // Less than the symbol by the low bits of slot; `next` is -1 where it holds.
+        value = _mm256_srai_epi32(high, 16);
+        if constexpr (kShifts)
+            value = _mm256_sub_epi32(value, _mm256_sllv_epi32(_mm256_add_epi32(unit, next), shift));
+        else
+            value = _mm256_sub_epi32(value, next);
+        g = _mm256_sub_epi32(g, minus_one);
+        if (const uint32_t mask = mask_of(rare)) [[unlikely]] {
+            if constexpr (kShifts) value = _mm256_add_epi32(value, _mm256_sllv_epi32(unit, shift));
+            escapes |= search_rare(view, index, mask, slot, j, g, value) << lane;
+            if constexpr (kShifts) value = _mm256_sub_epi32(value, _mm256_sllv_epi32(unit, shift));
+        }
+        if constexpr (kShifts) value = _mm256_add_epi32(value, slot);
+        return _mm256_add_epi32(_mm256_mullo_epi32(g, _mm256_srlv_epi32(x, bits)), j);
+    }
 };
 
-template <typename Index>
-[[gnu::always_inline]] inline void locate(__m256i x, const Index* index, const Widths& widths, uint32_t* at) {
-    const __m256i slot = _mm256_and_si256(x, widths.slot_mask);
-    store_positions(at, _mm256_add_epi32(_mm256_sllv_epi32(load_index(index), widths.log2_buckets),
-                                         _mm256_srlv_epi32(slot, widths.bucket)));
-}
+// 12 bits, no shifts, no escapes, few values: one dword a slot tells everything.
+struct Slots {
+    __m256i slot_mask = _mm256_set1_epi32(0xFFF);
+    __m256i base;
+    explicit Slots(const TableView& view) : base(_mm256_set1_epi32(view.base)) {}
 
-// The state before it takes a word.
-template <bool kShifts, typename Symbol, typename Index>
-[[gnu::always_inline]] inline __m256i decode_step(DecodeJob<Symbol, Index>& job, const TableView& view, __m256i x,
-                                                  uint32_t first, const uint32_t* at, const Widths& widths) {
-    const auto [low, high] = look_up(view.buckets, at);
-    const __m256i slot = _mm256_and_si256(x, widths.slot_mask);
-    const __m256i field = _mm256_set1_epi32(kShifts ? 0x7FFF : 0xFFFF);
-    const __m256i minus_one = _mm256_set1_epi32(-1);
-    const __m256i shift =
-        kShifts ? _mm256_or_si256(_mm256_srli_epi32(low, 30),
-                                  _mm256_and_si256(_mm256_srli_epi32(high, 13), _mm256_set1_epi32(4)))
-                : _mm256_setzero_si256();
-    // In units of 2^shift slots.
-    const __m256i unit = kShifts ? _mm256_srlv_epi32(slot, shift) : slot;
-    __m256i j = _mm256_sub_epi32(unit, _mm256_and_si256(low, field));
-    // Sizes less one.
-    const __m256i g0 = kShifts ? _mm256_and_si256(_mm256_srli_epi32(low, 15), field) : _mm256_srli_epi32(low, 16);
-    const __m256i g1 = _mm256_and_si256(high, field);
-    const __m256i next = _mm256_cmpgt_epi32(j, g0);
-    j = _mm256_sub_epi32(j, _mm256_and_si256(next, _mm256_sub_epi32(g0, minus_one)));
-    __m256i g = _mm256_blendv_epi8(g0, g1, next);
-    const __m256i rare = _mm256_or_si256(
-        _mm256_cmpgt_epi32(j, g), _mm256_cmpgt_epi32(_mm256_set1_epi32((DecodeEntries::kWalk + 1) * 65536), high));
-    __m256i value = _mm256_srai_epi32(high, 16);
-    value = _mm256_sub_epi32(value, kShifts ? _mm256_sllv_epi32(next, shift) : next);
-    g = _mm256_sub_epi32(g, minus_one);
-    if (const uint32_t mask = mask_of(rare)) [[unlikely]] {
-        alignas(32) uint32_t slots[8], ts[8], js[8], gs[8], values[8];
-        store(slots, slot);
-        store(ts, load_index(job.index + first));
-        store(js, j);
-        store(gs, g);
-        store(values, value);
-        add_candidates(job, first, search(view, mask, slots, ts, js, gs, values));
-        j = load(js);
-        g = load(gs);
-        value = load(values);
+    template <typename Index>
+    [[gnu::always_inline]] void locate(__m256i x, const Index* index, uint32_t* at) const {
+        store_positions(at, _mm256_or_si256(_mm256_slli_epi32(load_index(index), 12), _mm256_and_si256(x, slot_mask)));
     }
-    if constexpr (kShifts) value = _mm256_add_epi32(value, _mm256_sub_epi32(slot, _mm256_sllv_epi32(unit, shift)));
-    store_symbols(job.symbols + first, value);
-    return _mm256_add_epi32(_mm256_mullo_epi32(g, _mm256_srlv_epi32(x, widths.bits)), j);
-}
+
+    template <typename Index>
+    [[gnu::always_inline]] __m256i step(const TableView& view, __m256i x, const Index*, const uint32_t* at,
+                                        __m256i& value, uint32_t, uint32_t&) const {
+        const __m256i entry = look_up(view.slots, at);
+        value = _mm256_add_epi32(_mm256_and_si256(_mm256_srli_epi32(entry, 12), _mm256_set1_epi32(0xFF)), base);
+        const __m256i q = _mm256_srli_epi32(x, 12);
+        return _mm256_add_epi32(_mm256_mullo_epi32(_mm256_and_si256(entry, slot_mask), q),
+                                _mm256_add_epi32(q, _mm256_srli_epi32(entry, 20)));
+    }
+};
 
 [[gnu::always_inline]] inline __m256i refill(__m256i x, const uint16_t*& words) {
     const __m256i need = _mm256_cmpeq_epi32(_mm256_srli_epi32(x, 16), _mm256_setzero_si256());
@@ -287,32 +346,48 @@ template <bool kShifts, typename Symbol, typename Index>
                            _mm256_shuffle_epi8(next, order));
 }
 
-template <uint32_t kVectors, bool kShifts, typename Symbol, typename Index>
+template <uint32_t kVectors, typename Entries, typename Symbol, typename Index>
 uint32_t decode_vectors(DecodeJob<Symbol, Index>& job, Kernels::Decode<Symbol, Index> portable) {
     constexpr uint32_t kLanes = 8 * kVectors;
     const TableView view = *job.view;
-    const int bits = static_cast<int>(view.bits), log2_buckets = static_cast<int>(view.log2_buckets);
-    const Widths widths{_mm256_set1_epi32((1 << bits) - 1), _mm256_set1_epi32(bits),
-                        _mm256_set1_epi32(bits - log2_buckets), _mm256_set1_epi32(log2_buckets)};
-    __m256i x[kVectors];
+    const Entries entries(view);
+    __m256i x[kVectors], value[kVectors];
     for (uint32_t v = 0; v < kVectors; ++v)
         x[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(job.states + 8 * v));
     const uint16_t* words = job.words + job.num_words;
-    uint32_t base = 0;
-    for (; base + kLanes <= job.n; base += kLanes) {
-        alignas(32) uint32_t at[kLanes];
+    const uint16_t* const first_word = job.words;
+    const Index* index = job.index;
+    Symbol* symbols = job.symbols;
+    uint32_t groups = job.n / kLanes;
+    alignas(32) uint32_t at[kLanes];
+    if (groups)
+        for (uint32_t v = 0; v < kVectors; ++v) entries.locate(x[v], index + 8 * v, at + 8 * v);
+    // Vectors from high lanes to low ones, as words are taken: each looks up its next symbols at once, long before
+    // it is its turn again.
+    for (; groups > 0; --groups) {
+        const Index* next = index + (groups > 1 ? kLanes : 0);
+        uint32_t escapes = 0;
 #pragma GCC unroll 4
-        for (uint32_t v = 0; v < kVectors; ++v) locate(x[v], job.index + base + 8 * v, widths, at + 8 * v);
-#pragma GCC unroll 4
-        for (uint32_t v = 0; v < kVectors; ++v)
-            x[v] = decode_step<kShifts>(job, view, x[v], base + 8 * v, at + 8 * v, widths);
+        for (uint32_t i = 0; i < kVectors; ++i) {
+            const uint32_t v = kVectors - 1 - i;
+            x[v] = entries.step(view, x[v], index + 8 * v, at + 8 * v, value[v], 8 * v, escapes);
+            x[v] = refill(x[v], words);
+            entries.locate(x[v], next + 8 * v, at + 8 * v);
+            if (kVectors == 1)
+                store_symbols(symbols, value[0]);
+            else if (v % 2 == 0)
+                store_symbols(symbols + 8 * v, value[v], value[(v + 1) % kVectors]);
+        }
         // A group takes at most kLanes words, and as many lie before the first.
-        for (uint32_t v = kVectors; v-- > 0;) x[v] = refill(x[v], words);
-        if (words < job.words) return kOverrun;
+        if (words < first_word) return kOverrun;
+        if (escapes) [[unlikely]]
+            add_candidates(job, static_cast<uint32_t>(index - job.index), escapes);
+        index = next;
+        symbols += kLanes;
     }
     for (uint32_t v = 0; v < kVectors; ++v)
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(job.states + 8 * v), x[v]);
-    return decode_rest(job, base, static_cast<uint32_t>(words - job.words), portable);
+    return decode_rest(job, job.n / kLanes * kLanes, static_cast<uint32_t>(words - first_word), portable);
 }
 
 // ---- Which loop ----
@@ -333,19 +408,21 @@ uint32_t encode(EncodeJob<Symbol, Index>& job) {
     return portable(job);
 }
 
+template <typename Entries, typename Symbol, typename Index>
+uint32_t decode_lanes(DecodeJob<Symbol, Index>& job, Kernels::Decode<Symbol, Index> portable) {
+    if (job.lanes == 32) return decode_vectors<4, Entries>(job, portable);
+    if (job.lanes == 16) return decode_vectors<2, Entries>(job, portable);
+    return decode_vectors<1, Entries>(job, portable);
+}
+
 template <auto kPortable, typename Symbol, typename Index>
 uint32_t decode(DecodeJob<Symbol, Index>& job) {
     const auto portable = kScalarKernels.*kPortable;
-    if (job.view->buckets) {
-        const bool shifts = job.view->any_shift;
-        if (job.lanes == 32)
-            return shifts ? decode_vectors<4, true>(job, portable) : decode_vectors<4, false>(job, portable);
-        if (job.lanes == 16)
-            return shifts ? decode_vectors<2, true>(job, portable) : decode_vectors<2, false>(job, portable);
-        if (job.lanes == 8)
-            return shifts ? decode_vectors<1, true>(job, portable) : decode_vectors<1, false>(job, portable);
-    }
-    return portable(job);
+    if (job.lanes < 8) return portable(job);
+    if (job.view->slots) return decode_lanes<Slots>(job, portable);
+    if (!job.view->buckets) return portable(job);
+    return job.view->any_shift ? decode_lanes<Buckets<true>>(job, portable)
+                               : decode_lanes<Buckets<false>>(job, portable);
 }
 
 }  // namespace

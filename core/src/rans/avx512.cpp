@@ -365,9 +365,8 @@ template <bool kShifts>
     const __m512i j1 = _mm512_mask_sub_epi32(j, next, j, _mm512_add_epi32(g0, one));
     const __m512i g = _mm512_mask_and_epi32(g0, next, high, field);
     const __m512i value = _mm512_srai_epi32(high, 16);
-    const auto rare = static_cast<__mmask16>(
-        _mm512_cmpgt_epi32_mask(j1, g) |
-        _mm512_cmplt_epi32_mask(high, _mm512_set1_epi32((DecodeEntries::kWalk + 1) * 65536)));
+    // Where the bucket does not know the token, j1 is negative.
+    const __mmask16 rare = _mm512_cmpgt_epu32_mask(j1, g);
     return {slot, j1, _mm512_add_epi32(g, one), _mm512_mask_sub_epi32(value, next, value, neg), neg, rare};
 }
 

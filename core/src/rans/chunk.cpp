@@ -126,8 +126,8 @@ Status read_header(std::span<const uint8_t> bytes, size_t& at, ChunkHeader& head
     return Status::ok;
 }
 
-Status read_places(std::span<const uint8_t> payload, size_t num_symbols, uint32_t tables_digest, bool check,
-                   std::vector<Place>& places, std::string& what) {
+Status read_places(std::span<const uint8_t> payload, size_t num_symbols, bool check, std::vector<Place>& places,
+                   std::string& what) {
     // The first chunk's flags tell whether four bytes of CRC32C follow the last.
     std::span<const uint8_t> chunks = payload;
     if (payload.size() < 3) {
@@ -146,6 +146,7 @@ Status read_places(std::span<const uint8_t> payload, size_t num_symbols, uint32_
     size_t at = 0;
     do {
         Place place{};
+        place.begin = at;
         if (Status status = read_header(chunks, at, place.header, what); status != Status::ok) {
             // Chunks of a payload are of one version, so another one after the first is noise.
             return status == Status::unsupported && !places.empty() ? Status::corrupt : status;
@@ -176,10 +177,14 @@ Status read_places(std::span<const uint8_t> payload, size_t num_symbols, uint32_
         what = "checksum differs";
         return Status::corrupt;
     }
-    if (total != num_symbols) {
+    if (total != num_symbols && num_symbols != kAnyNumber) {
         what = "the payload holds fewer symbols than there are indexes";
         return Status::corrupt;
     }
+    return Status::ok;
+}
+
+Status check_tables(std::span<const Place> places, uint32_t tables_digest, std::string& what) {
     for (const Place& place : places)
         if (place.header.tables_digest != tables_digest) {
             what = tables_differ(place.header.tables_digest, tables_digest);
@@ -188,11 +193,10 @@ Status read_places(std::span<const uint8_t> payload, size_t num_symbols, uint32_
     return Status::ok;
 }
 
-uint32_t hash_index(const Indexes& indexes) {
+uint32_t hash_index(const Indexes& indexes, uint32_t crc) {
     return std::visit(
-        [](auto index) {
+        [crc](auto index) mutable {
             uint8_t bytes[512];
-            uint32_t crc = 0;
             for (size_t at = 0; at < index.size();) {
                 size_t n = 0;
                 for (; n < sizeof bytes && at < index.size(); n += 2, ++at) {

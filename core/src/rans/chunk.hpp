@@ -47,17 +47,22 @@ void append_header(std::vector<uint8_t>& bytes, const ChunkHeader& header);
 
 struct Place {
     ChunkHeader header;
-    size_t body;   // in the payload
+    size_t begin;  // in the payload
+    size_t body;
     size_t first;  // symbol
 };
 
-// Finds the chunks of a payload that must hold exactly `num_symbols`, and verifies its CRC32C. `places` grows with
-// the payload's length, never with a declared size.
-[[nodiscard]] Status read_places(std::span<const uint8_t> payload, size_t num_symbols, uint32_t tables_digest,
-                                 bool check, std::vector<Place>& places, std::string& what);
+// Finds the chunks of a payload that must hold exactly `num_symbols`, or any number where that is kAnyNumber, and
+// verifies its CRC32C. `places` grows with the payload's length, never with a declared size.
+inline constexpr size_t kAnyNumber = SIZE_MAX;
+[[nodiscard]] Status read_places(std::span<const uint8_t> payload, size_t num_symbols, bool check,
+                                 std::vector<Place>& places, std::string& what);
 
-// CRC32C over the indexes as u16 little endian.
-uint32_t hash_index(const Indexes& indexes);
+// Corrupt if a chunk was coded with other tables.
+[[nodiscard]] Status check_tables(std::span<const Place> places, uint32_t tables_digest, std::string& what);
+
+// CRC32C over the indexes as u16 little endian, going on from `crc`.
+uint32_t hash_index(const Indexes& indexes, uint32_t crc = 0);
 
 // The message for tables that are not those of the stream.
 std::string tables_differ(uint32_t stream, uint32_t installed);

@@ -21,6 +21,7 @@ class Positions {
         data_[size_++] = position;
     }
     size_t size() const noexcept { return size_; }
+    void clear() noexcept { size_ = 0; }
     uint32_t operator[](size_t i) const noexcept { return data_[i]; }
 
    private:
@@ -43,6 +44,7 @@ struct TableView {
     uint32_t num_tables;
     bool any_escape;
     bool any_shift;
+    bool any_raw;  // a shift above 7
     uint32_t bits;
     const uint64_t* buckets = nullptr;  // null if the tables do not fit the scheme
     uint32_t log2_buckets = 0;          // of a table

@@ -210,8 +210,7 @@ template <bool kShifts, typename Symbol, typename Index>
     j = vsubq_u32(j, vandq_u32(next, vaddq_u32(g0, one)));
     uint32x4_t g = vbslq_u32(next, g1, g0);
     uint32x4_t value = vreinterpretq_u32_s32(vshrq_n_s32(vreinterpretq_s32_u32(entry.high), 16));
-    const uint32x4_t rare =
-        vorrq_u32(vcgtq_u32(j, g), vceqq_u32(value, vreinterpretq_u32_s32(vdupq_n_s32(DecodeEntries::kWalk))));
+    const uint32x4_t rare = vcgtq_u32(j, g);
     value = kShifts ? vaddq_u32(value, vandq_u32(next, vshlq_u32(one, shift))) : vsubq_u32(value, next);
     g = vaddq_u32(g, one);
     candidates = 0;

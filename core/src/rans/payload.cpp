@@ -39,9 +39,19 @@ Kernels::Decode<Symbol, Index> decoder(const Kernels& k) {
     else return k.decode_i32_u16;
 }
 
+template <typename Work>
+Status without_exceptions(Work work) {
+    try {
+        return work();
+    } catch (const std::bad_alloc&) {
+        return Status::no_memory;
+    }
+}
+
 // Runs work(0 .. n - 1) on up to `threads` threads; the first status that is not ok wins, by lowest number.
 template <typename Work>
 Status for_each(size_t n, unsigned threads, std::string& what, Work work) {
+    if (n == 1) return without_exceptions([&] { return work(0, what); });
     std::atomic<size_t> next{0};
     std::mutex mutex;
     size_t failed = n;
@@ -49,12 +59,7 @@ Status for_each(size_t n, unsigned threads, std::string& what, Work work) {
     const auto run = [&] {
         for (size_t i; (i = next.fetch_add(1)) < n;) {
             std::string why;
-            Status status;
-            try {
-                status = work(i, why);
-            } catch (const std::bad_alloc&) {
-                status = Status::no_memory;
-            }
+            const Status status = without_exceptions([&] { return work(i, why); });
             if (status == Status::ok) continue;
             const std::lock_guard lock(mutex);
             if (i < failed) {
@@ -77,22 +82,56 @@ Status for_each(size_t n, unsigned threads, std::string& what, Work work) {
     return result;
 }
 
+// Values of a type that kernels read: those of the caller, or a block of them converted. For one thread.
+template <typename T>
+class Reader {
+ public:
+    Reader(const Integers& values, size_t block) : values_(&values), direct_(values.contiguous<T>()) {
+        if (!direct_) buffer_ = std::make_unique_for_overwrite<T[]>(std::min(block, values.size()));
+    }
+    // `count` values from the `first` on, valid until the next call; null if one does not fit T.
+    const T* load(size_t first, size_t count) {
+        if (direct_) return direct_ + first;
+        return values_->read(first, count, buffer_.get()) ? buffer_.get() : nullptr;
+    }
+
+ private:
+    const Integers* values_;
+    const T* direct_;
+    std::unique_ptr<T[]> buffer_;
+};
+
+// Symbols a block: whole groups of lanes, small enough for the caches where they are converted. A chunk whose states
+// carry a part of the side stream is one block when it is decoded.
+constexpr size_t kBlock = 4096;
+constexpr size_t kDirectBlock = 65536;
+
+const char* const kTooLarge = "a symbol is beyond int32";
+const char* const kNoTable = "an index names no table";
+
 template <typename Index>
-bool all_below(std::span<const Index> index, size_t num_tables) {
+bool all_below(const Index* index, size_t count, size_t num_tables) {
     Index most = 0;
-    for (Index i : index) most = std::max(most, i);
-    return index.empty() || most < num_tables;
+    for (size_t i = 0; i < count; ++i) most = std::max(most, index[i]);
+    return count == 0 || most < num_tables;
 }
 
-// Expected cost in 1/256 bit; above 2,047 symbols from a sample, every (n / 1024)th.
+// Expected cost in 1/256 bit of `n` symbols from `first` on; above 2,047 symbols from a sample, every (n / 1024)th.
+// Indexes that name no table, which are refused later, cost nothing.
 template <typename Index>
-uint64_t expected_cost(std::span<const Index> index, const Tables& tables) {
-    if (index.empty()) return 0;
+uint64_t expected_cost(const Integers& index, size_t first, size_t n, const Tables& tables) {
+    if (n == 0) return 0;
     const std::span<const uint32_t> entropy = tables.entropy_256();
-    const size_t stride = std::max<size_t>(1, index.size() / 1024);
+    const Index* direct = index.contiguous<Index>();
+    const size_t stride = std::max<size_t>(1, n / 1024);
     uint64_t sum = 0, taken = 0;
-    for (size_t i = 0; i < index.size(); i += stride, ++taken) sum += entropy[index[i]];
-    return sum * index.size() / taken;
+    for (size_t i = 0; i < n; i += stride, ++taken) {
+        Index table = 0;
+        if (direct) table = direct[first + i];
+        else if (!index.read(first + i, 1, &table)) continue;
+        if (table < entropy.size()) sum += entropy[table];
+    }
+    return sum * n / taken;
 }
 
 // Lanes cost 3 bytes each; 128 bytes or more of data a lane keep that below 2.4 %.
@@ -112,134 +151,206 @@ size_t chunk_symbols(size_t n, uint64_t cost, uint32_t chunk_bytes) {
 
 // Bytes a symbol if stored: 1, 2 or 4.
 template <typename Symbol>
-uint8_t stored_width(std::span<const Symbol> symbols) {
+uint8_t stored_width(const Symbol* symbols, size_t count) {
     int32_t low = 0, high = 0;
-    for (Symbol s : symbols) {
-        low = std::min<int32_t>(low, s);
-        high = std::max<int32_t>(high, s);
+    for (size_t i = 0; i < count; ++i) {
+        low = std::min<int32_t>(low, symbols[i]);
+        high = std::max<int32_t>(high, symbols[i]);
     }
     return low >= INT8_MIN && high <= INT8_MAX ? 1 : low >= INT16_MIN && high <= INT16_MAX ? 2 : 4;
 }
 
-// Escapes and raw bits in the order of the symbols.
+// An escape as the side stream has it.
+struct Escape {
+    uint32_t position;
+    uint32_t z;
+    uint32_t order;
+};
+
+// One chunk, from the last block to the first.
 template <typename Symbol, typename Index>
-void write_side(const EncodeJob<Symbol, Index>& job, const Tables& tables, BitWriter& side) {
-    const auto escape = [&](uint32_t i) {
-        const Table& table = tables[job.index[i]];
-        side.put_exp_golomb(escape_distance(job.symbols[i], table) >> table.slot_shift,
-                            table.shift - table.slot_shift + 2u);
-    };
-    size_t left = job.escapes.size();
-    if (!tables.any_raw()) {
-        while (left > 0) escape(job.escapes[--left]);
-        return;
-    }
-    for (uint32_t i = 0; i < job.n; ++i) {
-        if (left > 0 && job.escapes[left - 1] == i) {
-            escape(i);
-            --left;
-            continue;
+class ChunkEncoder {
+ public:
+    ChunkEncoder(const Integers& symbols, const Integers& index, size_t first, size_t count, const Tables& tables)
+        : tables_(tables),
+          first_(first),
+          count_(count),
+          block_(symbols.contiguous<Symbol>() && index.contiguous<Index>() ? kDirectBlock : kBlock),
+          symbols_(symbols, block_),
+          index_(index, block_),
+          cost_(expected_cost<Index>(index, first, count, tables)) {}
+
+    // Appends the chunk to `bytes`.
+    Status run(const EncodeOptions& options, std::vector<uint8_t>& bytes, std::string& what) {
+        const TableView view(tables_);
+        const uint32_t log2 = log2_lanes(cost_);
+        uint16_t small[kSmall];
+        std::unique_ptr<uint16_t[]> large;
+        if (count_ + kMaxLanes > kSmall) large = std::make_unique_for_overwrite<uint16_t[]>(count_ + kMaxLanes);
+        uint16_t* const words = large ? large.get() : small;
+
+        EncodeJob<Symbol, Index> job{};
+        job.lanes = 1u << log2;
+        job.view = &view;
+        job.words = words;
+        std::fill_n(job.states, kMaxLanes, kLow);
+        const auto code = encoder<Symbol, Index>(kernels(current_isa()));
+        const auto refuse = [&what](const char* why) {
+            what = why;
+            return Status::bad_argument;
+        };
+        for (size_t end = count_; end > 0;) {
+            const size_t begin = (end - 1) / block_ * block_;
+            job.n = static_cast<uint32_t>(end - begin);
+            job.index = index_.load(first_ + begin, end - begin);
+            if (!job.index || !all_below(job.index, end - begin, tables_.size())) return refuse(kNoTable);
+            job.symbols = symbols_.load(first_ + begin, end - begin);
+            if (!job.symbols) return refuse(kTooLarge);
+            job.words += code(job);
+            if (job.closed) return refuse("a symbol lies outside a table without an escape");
+            if (job.escapes.size() > 0) keep(job, static_cast<uint32_t>(begin));
+            end = begin;
         }
-        const Table& table = tables[job.index[i]];
-        const uint32_t above = static_cast<uint32_t>(job.symbols[i]) - static_cast<uint32_t>(table.offset);
-        side.put((above & ((1u << table.shift) - 1)) >> table.slot_shift, table.shift - table.slot_shift);
+
+        ChunkHeader header;
+        header.bits = static_cast<uint8_t>(tables_.bits());
+        header.tables_digest = tables_.digest();
+        header.num_symbols = static_cast<uint32_t>(count_);
+        header.num_words = static_cast<uint32_t>(job.words - words);
+        BitWriter writer;
+        write_side(writer);
+        const std::vector<uint8_t>& side = writer.finish();
+        header.num_side_bytes = static_cast<uint32_t>(side.size());
+        header.flags = static_cast<uint8_t>(log2 | (side.empty() ? 0 : kSideStream) | (options.check ? kCheck : 0) |
+                                            (options.hash_index ? kIndexHash : 0));
+        if (options.hash_index) header.index_hash = hash();
+        if (header.body_bytes() > count_ && store(header, bytes)) return Status::ok;
+
+        bytes.reserve(bytes.size() + header_bytes(header) + header.body_bytes() + 4);
+        append_header(bytes, header);
+        const size_t at = bytes.size();
+        bytes.resize(at + 2 * size_t{header.num_words});
+        if constexpr (std::endian::native == std::endian::little) {
+            if (header.num_words) std::memcpy(bytes.data() + at, words, 2 * size_t{header.num_words});
+        } else {
+            for (size_t i = 0; i < header.num_words; ++i) {
+                bytes[at + 2 * i] = static_cast<uint8_t>(words[i]);
+                bytes[at + 2 * i + 1] = static_cast<uint8_t>(words[i] >> 8);
+            }
+        }
+        for (uint32_t lane = 0; lane < job.lanes; ++lane) append32(bytes, job.states[lane]);
+        bytes.insert(bytes.end(), side.begin(), side.end());
+        return Status::ok;
     }
-}
+
+ private:
+    static constexpr size_t kSmall = 2048;
+
+    // Calls visit(begin, count, symbols, index) for each block from the first on; all have been loaded before.
+    template <typename Visit>
+    void for_each_block(Visit visit) {
+        for (size_t begin = 0; begin < count_; begin += block_) {
+            const size_t count = std::min(block_, count_ - begin);
+            const Index* index = index_.load(first_ + begin, count);
+            visit(begin, count, symbols_.load(first_ + begin, count), index);
+        }
+    }
+
+    // Takes over the escapes of a block: after all of them the list descends.
+    void keep(EncodeJob<Symbol, Index>& job, uint32_t begin) {
+        for (size_t k = 0; k < job.escapes.size(); ++k) {
+            const uint32_t i = job.escapes[k];
+            const Table& table = tables_[job.index[i]];
+            escapes_.push_back({begin + i, escape_distance(job.symbols[i], table) >> table.slot_shift,
+                                table.shift - table.slot_shift + 2u});
+        }
+        job.escapes.clear();
+    }
+
+    // Escapes and raw bits in the order of the symbols.
+    void write_side(BitWriter& side) {
+        const auto escape = [&side](const Escape& e) { side.put_exp_golomb(e.z, e.order); };
+        if (!tables_.any_raw()) {
+            for (size_t left = escapes_.size(); left > 0;) escape(escapes_[--left]);
+            return;
+        }
+        size_t left = escapes_.size();
+        for_each_block([&](size_t begin, size_t count, const Symbol* symbols, const Index* index) {
+            for (size_t i = 0; i < count; ++i) {
+                if (left > 0 && escapes_[left - 1].position == begin + i) {
+                    escape(escapes_[--left]);
+                    continue;
+                }
+                const Table& table = tables_[index[i]];
+                const uint32_t above = static_cast<uint32_t>(symbols[i]) - static_cast<uint32_t>(table.offset);
+                side.put((above & ((1u << table.shift) - 1)) >> table.slot_shift, table.shift - table.slot_shift);
+            }
+        });
+    }
+
+    uint32_t hash() {
+        uint32_t crc = 0;
+        for_each_block([&](size_t, size_t count, const Symbol*, const Index* index) {
+            crc = hash_index(std::span<const Index>(index, count), crc);
+        });
+        return crc;
+    }
+
+    // Appends the chunk as stored if that is shorter.
+    bool store(const ChunkHeader& coded, std::vector<uint8_t>& bytes) {
+        ChunkHeader header = coded;
+        header.profile = Profile::raw;
+        header.flags &= kCheck | kIndexHash;
+        header.num_words = 0;
+        header.bits = 1;
+        for_each_block([&](size_t, size_t count, const Symbol* symbols, const Index*) {
+            header.bits = std::max(header.bits, stored_width(symbols, count));
+        });
+        header.num_side_bytes = header.bits * header.num_symbols;
+        if (header_bytes(header) + header.body_bytes() >= header_bytes(coded) + coded.body_bytes()) return false;
+        bytes.reserve(bytes.size() + header_bytes(header) + header.body_bytes() + 4);
+        append_header(bytes, header);
+        for_each_block([&](size_t, size_t count, const Symbol* symbols, const Index*) {
+            for (size_t k = 0; k < count; ++k)
+                for (uint32_t i = 0; i < header.bits; ++i)
+                    bytes.push_back(static_cast<uint8_t>(static_cast<uint32_t>(int32_t{symbols[k]}) >> (8 * i)));
+        });
+        return true;
+    }
+
+    const Tables& tables_;
+    size_t first_;
+    size_t count_;
+    size_t block_;
+    Reader<Symbol> symbols_;
+    Reader<Index> index_;
+    uint64_t cost_;
+    std::vector<Escape> escapes_;
+};
 
 template <typename Symbol, typename Index>
-Status encode_chunk(std::span<const Symbol> symbols, std::span<const Index> index, const Tables& tables,
-                    const EncodeOptions& options, std::vector<uint8_t>& bytes, std::string& what) {
-    EncodeJob<Symbol, Index> job{};
-    job.symbols = symbols.data();
-    job.index = index.data();
-    job.n = static_cast<uint32_t>(symbols.size());
-    const uint32_t log2 = log2_lanes(expected_cost(index, tables));
-    job.lanes = 1u << log2;
-    const TableView view(tables);
-    job.view = &view;
-    std::fill_n(job.states, kMaxLanes, kLow);
-    const auto words = std::make_unique_for_overwrite<uint16_t[]>(symbols.size() + kMaxLanes);
-    job.words = words.get();
-
-    ChunkHeader header;
-    header.bits = static_cast<uint8_t>(tables.bits());
-    header.tables_digest = tables.digest();
-    header.num_symbols = job.n;
-    header.num_words = encoder<Symbol, Index>(kernels(current_isa()))(job);
-    if (job.closed) {
-        what = "a symbol lies outside a table without an escape";
-        return Status::bad_argument;
-    }
-    BitWriter writer;
-    write_side(job, tables, writer);
-    const std::vector<uint8_t>& side = writer.finish();
-    header.num_side_bytes = static_cast<uint32_t>(side.size());
-    header.flags = static_cast<uint8_t>(log2 | (side.empty() ? 0 : kSideStream) | (options.check ? kCheck : 0) |
-                                        (options.hash_index ? kIndexHash : 0));
-    if (options.hash_index) header.index_hash = hash_index(index);
-
-    if (header.body_bytes() > symbols.size()) {
-        ChunkHeader stored = header;
-        stored.profile = Profile::raw;
-        stored.flags &= kCheck | kIndexHash;
-        stored.num_words = 0;
-        stored.bits = stored_width(symbols);
-        stored.num_side_bytes = stored.bits * job.n;
-        if (header_bytes(stored) + stored.body_bytes() < header_bytes(header) + header.body_bytes()) {
-            bytes.reserve(header_bytes(stored) + stored.body_bytes() + 4);
-            append_header(bytes, stored);
-            for (Symbol s : symbols)
-                for (uint32_t i = 0; i < stored.bits; ++i)
-                    bytes.push_back(static_cast<uint8_t>(static_cast<uint32_t>(int32_t{s}) >> (8 * i)));
-            return Status::ok;
-        }
-    }
-    bytes.reserve(header_bytes(header) + header.body_bytes() + 4);
-    append_header(bytes, header);
-    const size_t at = bytes.size();
-    bytes.resize(at + 2 * size_t{header.num_words});
-    if constexpr (std::endian::native == std::endian::little) {
-        std::memcpy(bytes.data() + at, words.get(), 2 * size_t{header.num_words});
-    } else {
-        for (size_t i = 0; i < header.num_words; ++i) {
-            bytes[at + 2 * i] = static_cast<uint8_t>(words[i]);
-            bytes[at + 2 * i + 1] = static_cast<uint8_t>(words[i] >> 8);
-        }
-    }
-    for (uint32_t lane = 0; lane < job.lanes; ++lane) append32(bytes, job.states[lane]);
-    bytes.insert(bytes.end(), side.begin(), side.end());
-    return Status::ok;
-}
-
-template <typename Symbol, typename Index>
-Status encode_typed(std::span<const Symbol> symbols, std::span<const Index> index, const Tables& tables,
-                    const EncodeOptions& options, std::vector<uint8_t>& payload, std::string& what) {
-    if (symbols.size() != index.size()) {
-        what = "symbols and index differ in length";
-        return Status::bad_argument;
-    }
-    if (!all_below(index, tables.size())) {
-        what = "an index names no table";
-        return Status::bad_argument;
-    }
-    if (options.chunk_bytes < 1) {
-        what = "chunk_bytes must be positive";
-        return Status::bad_argument;
-    }
+Status encode_typed(const Integers& symbols, const Integers& index, const Tables& tables, const EncodeOptions& options,
+                    std::vector<uint8_t>& payload, std::string& what) {
     const size_t n = symbols.size();
-    const size_t each = chunk_symbols(n, expected_cost(index, tables), options.chunk_bytes);
+    const size_t each = chunk_symbols(n, expected_cost<Index>(index, 0, n, tables), options.chunk_bytes);
     const size_t num_chunks = std::max<size_t>(1, (n + each - 1) / each);
-    std::vector<std::vector<uint8_t>> chunks(num_chunks);
-    const Status status = for_each(num_chunks, options.threads, what, [&](size_t i, std::string& why) {
-        const size_t first = i * each, count = std::min(each, n - first);
-        return encode_chunk(symbols.subspan(first, count), index.subspan(first, count), tables, options, chunks[i],
-                            why);
-    });
-    if (status != Status::ok) return status;
+    const auto encode_chunk = [&](size_t i, std::vector<uint8_t>& bytes, std::string& why) {
+        ChunkEncoder<Symbol, Index> chunk(symbols, index, i * each, std::min(each, n - i * each), tables);
+        return chunk.run(options, bytes, why);
+    };
     const size_t begin = payload.size();
-    if (num_chunks == 1 && begin == 0) {
-        payload = std::move(chunks[0]);
+    if (options.threads == 1 || num_chunks == 1) {
+        for (size_t i = 0; i < num_chunks; ++i)
+            if (const Status status = encode_chunk(i, payload, what); status != Status::ok) {
+                payload.resize(begin);
+                return status;
+            }
     } else {
+        std::vector<std::vector<uint8_t>> chunks(num_chunks);
+        const Status status = for_each(num_chunks, options.threads, what, [&](size_t i, std::string& why) {
+            return encode_chunk(i, chunks[i], why);
+        });
+        if (status != Status::ok) return status;
         size_t total = begin + 4;
         for (const auto& chunk : chunks) total += chunk.size();
         payload.reserve(total);
@@ -292,121 +403,222 @@ bool read_side(DecodeJob<Symbol, Index>& job, const Tables& tables, BitReader& s
     return true;
 }
 
+const char* const kOtherType = "a symbol does not fit the dtype asked for";
+
+Status decode_stored(const uint8_t* body, const ChunkHeader& header, size_t first, const MutableIntegers& symbols,
+                     std::string& what) {
+    int32_t block[1024];
+    for (size_t begin = 0; begin < header.num_symbols;) {
+        const size_t count = std::min<size_t>(std::size(block), header.num_symbols - begin);
+        for (size_t i = 0; i < count; ++i, body += header.bits) {
+            uint32_t value = 0;
+            for (uint32_t k = 0; k < header.bits; ++k) value |= uint32_t{body[k]} << (8 * k);
+            const uint32_t unused = 32 - 8 * header.bits;
+            block[i] = static_cast<int32_t>(value << unused) >> unused;
+        }
+        if (!symbols.write(first + begin, count, block)) {
+            what = kOtherType;
+            return Status::corrupt;
+        }
+        begin += count;
+    }
+    return Status::ok;
+}
+
+// Chunk `place`, whose first symbol and index are the `first` of those given.
 template <typename Symbol, typename Index>
-Status decode_chunk(std::span<const uint8_t> payload, const Place& place, std::span<const Index> all_index,
-                    const Tables& tables, std::span<Symbol> all_symbols, std::string& what) {
+Status decode_chunk(std::span<const uint8_t> payload, const Place& place, const Integers& all_index, size_t first,
+                    const Tables& tables, const MutableIntegers& all_symbols, std::string& what) {
     const auto corrupt = [&what](const char* why) {
         what = why;
         return Status::corrupt;
     };
     const ChunkHeader& header = place.header;
-    const auto index = all_index.subspan(place.first, header.num_symbols);
-    const auto symbols = all_symbols.subspan(place.first, header.num_symbols);
-    if (header.flags & kIndexHash && hash_index(index) != header.index_hash)
-        return corrupt("indexes differ: the model computed other indexes than the encoder's");
-
-    const uint8_t* body = payload.data() + place.body;
-    if (header.profile == Profile::raw) {
-        for (size_t i = 0; i < symbols.size(); ++i, body += header.bits) {
-            uint32_t value = 0;
-            for (uint32_t k = 0; k < header.bits; ++k) value |= uint32_t{body[k]} << (8 * k);
-            const uint32_t unused = 32 - 8 * header.bits;
-            const int32_t symbol = static_cast<int32_t>(value << unused) >> unused;
-            symbols[i] = static_cast<Symbol>(symbol);
-            if (symbols[i] != symbol) return corrupt("a symbol does not fit the dtype asked for");
+    const size_t count = header.num_symbols;
+    Symbol* const direct = all_symbols.contiguous<Symbol>();
+    const bool state_payload = header.profile == Profile::rans && header.flags & kStatePayload;
+    // In one block where the side stream begins with what the last states carry.
+    const size_t block = state_payload ? std::max<size_t>(count, 1)
+                         : direct && all_index.contiguous<Index>() ? kDirectBlock
+                                                                   : kBlock;
+    Reader<Index> reader(all_index, block);
+    // Indexes are checked a block at a time too: before a kernel sees them.
+    if (header.flags & kIndexHash) {
+        uint32_t crc = 0;
+        for (size_t begin = 0; begin < count; begin += block) {
+            const size_t n = std::min(block, count - begin);
+            const Index* index = reader.load(first + begin, n);
+            if (!index) {
+                what = kNoTable;
+                return Status::bad_argument;
+            }
+            crc = hash_index(std::span<const Index>(index, n), crc);
         }
-        return Status::ok;
+        if (crc != header.index_hash)
+            return corrupt("indexes differ: the model computed other indexes than the encoder's");
     }
+    const uint8_t* body = payload.data() + place.body;
 
     DecodeJob<Symbol, Index> job{};
-    job.symbols = symbols.data();
-    job.index = index.data();
-    job.n = header.num_symbols;
-    job.lanes = header.lanes();
+    job.lanes = std::max(header.lanes(), 1u);
     TableView view(tables);
     view.for_decoding(tables);
     job.view = &view;
     job.num_words = header.num_words;
     const size_t word_bytes = 2 * size_t{header.num_words};
-    for (uint32_t lane = 0; lane < job.lanes; ++lane) {
-        job.states[lane] = load32(body + word_bytes + 4 * lane);
-        if (job.states[lane] < kLow) return corrupt("a lane's state is out of range");
-    }
+    if (header.profile == Profile::rans)
+        for (uint32_t lane = 0; lane < job.lanes; ++lane) {
+            job.states[lane] = load32(body + word_bytes + 4 * lane);
+            if (job.states[lane] < kLow) return corrupt("a lane's state is out of range");
+        }
     // A copy: aligned, in this machine's byte order, and with room to read before the first word.
-    const auto words = std::make_unique_for_overwrite<uint16_t[]>(kPadding + header.num_words + kPadding);
-    std::memset(words.get(), 0, 2 * kPadding);
+    constexpr size_t kSmall = 1024;
+    uint16_t small[kPadding + kSmall + kPadding];
+    std::unique_ptr<uint16_t[]> large;
+    if (header.num_words > kSmall)
+        large = std::make_unique_for_overwrite<uint16_t[]>(kPadding + header.num_words + kPadding);
+    uint16_t* const words = large ? large.get() : small;
+    std::memset(words, 0, 2 * kPadding);
     if constexpr (std::endian::native == std::endian::little) {
-        std::memcpy(words.get() + kPadding, body, word_bytes);
+        if (word_bytes) std::memcpy(words + kPadding, body, word_bytes);
     } else {
         for (size_t i = 0; i < header.num_words; ++i)
             words[kPadding + i] = static_cast<uint16_t>(body[2 * i] | body[2 * i + 1] << 8);
     }
-    job.words = words.get() + kPadding;
-    const uint32_t left = decoder<Symbol, Index>(kernels(current_isa()))(job);
-    if (left == kOverrun) return corrupt("a chunk's words run out: other tables, other indexes, or damage");
-    if (left != 0) return corrupt("a chunk's words are left over: other tables, other indexes, or damage");
+    std::memset(words + kPadding + header.num_words, 0, 2 * kPadding);
+    job.words = words + kPadding;
 
-    // Lanes began at 2^16, plus 16 bits of the side stream each where the flag says so.
-    std::vector<uint8_t> with_states;
-    std::span<const uint8_t> side_bytes(body + word_bytes + 4 * size_t{job.lanes}, header.num_side_bytes);
-    for (uint32_t lane = 0; lane < job.lanes; ++lane) {
-        const uint32_t payload_bits = job.states[lane] - kLow;
-        if (header.flags & kStatePayload ? payload_bits > 0xFFFF : payload_bits != 0)
-            return corrupt("a lane ends in a wrong state: other tables, other indexes, or damage");
-        if (header.flags & kStatePayload) {
-            with_states.push_back(static_cast<uint8_t>(payload_bits));
-            with_states.push_back(static_cast<uint8_t>(payload_bits >> 8));
-        }
-    }
-    if (header.flags & kStatePayload) {
-        with_states.insert(with_states.end(), side_bytes.begin(), side_bytes.end());
-        side_bytes = with_states;
-    }
+    const std::span<const uint8_t> side_bytes(body + word_bytes + 4 * size_t{header.lanes()}, header.num_side_bytes);
     BitReader side(side_bytes);
-    if (!read_side(job, tables, side)) return corrupt("the side stream is damaged");
+    std::vector<uint8_t> with_states;
+    std::unique_ptr<Symbol[]> buffer;
+    if (!direct) buffer = std::make_unique_for_overwrite<Symbol[]>(std::min(block, count));
+    const auto decode_block = decoder<Symbol, Index>(kernels(current_isa()));
+    for (size_t begin = 0; begin < count; begin += block) {
+        const size_t n = std::min(block, count - begin);
+        job.index = reader.load(first + begin, n);
+        if (!job.index || !all_below(job.index, n, tables.size())) {
+            what = kNoTable;
+            return Status::bad_argument;
+        }
+        if (header.profile == Profile::raw) continue;
+        job.symbols = direct ? direct + first + begin : buffer.get();
+        job.n = static_cast<uint32_t>(n);
+        job.num_words = decode_block(job);
+        if (job.num_words == kOverrun)
+            return corrupt("a chunk's words run out: other tables, other indexes, or damage");
+        if (state_payload) {
+            for (uint32_t lane = 0; lane < job.lanes; ++lane) {
+                const uint32_t bits = job.states[lane] - kLow;
+                if (bits > 0xFFFF)
+                    return corrupt("a lane ends in a wrong state: other tables, other indexes, or damage");
+                with_states.push_back(static_cast<uint8_t>(bits));
+                with_states.push_back(static_cast<uint8_t>(bits >> 8));
+            }
+            with_states.insert(with_states.end(), side_bytes.begin(), side_bytes.end());
+            side = BitReader(with_states);
+        }
+        if (!read_side(job, tables, side)) return corrupt("the side stream is damaged");
+        job.candidates.clear();
+        if (!direct) job.fits &= all_symbols.write(first + begin, n, buffer.get());
+    }
+    if (header.profile == Profile::raw) return decode_stored(body, header, first, all_symbols, what);
+
+    if (job.num_words != 0) return corrupt("a chunk's words are left over: other tables, other indexes, or damage");
+    // Lanes began at 2^16, plus 16 bits of the side stream each where the flag says so.
+    for (uint32_t lane = 0; lane < job.lanes; ++lane)
+        if (!state_payload && job.states[lane] != kLow)
+            return corrupt("a lane ends in a wrong state: other tables, other indexes, or damage");
     // Bits in the states are there whether needed or not.
-    const bool states_only = header.flags & kStatePayload && header.num_side_bytes == 0;
+    const bool states_only = state_payload && header.num_side_bytes == 0;
     if (!(states_only ? side.rest_is_zero() : side.finished())) return corrupt("the side stream is not used up");
-    if (!job.fits) return corrupt("a symbol does not fit the dtype asked for");
+    if (!job.fits) return corrupt(kOtherType);
     return Status::ok;
 }
 
 template <typename Symbol, typename Index>
-Status decode_typed(std::span<const uint8_t> payload, std::span<const Index> index, const Tables& tables,
-                    const DecodeOptions& options, std::span<Symbol> symbols, std::string& what) {
-    if (symbols.size() != index.size()) {
-        what = "symbols and index differ in length";
-        return Status::bad_argument;
-    }
-    if (!all_below(index, tables.size())) {
-        what = "an index names no table";
-        return Status::bad_argument;
-    }
+Status decode_typed(std::span<const uint8_t> payload, const Integers& index, const Tables& tables,
+                    const DecodeOptions& options, const MutableIntegers& symbols, std::string& what) {
     std::vector<Place> places;
-    Status status = read_places(payload, index.size(), tables.digest(), options.check, places, what);
+    const bool whole = options.chunk == DecodeOptions::kAll;
+    Status status = read_places(payload, whole ? index.size() : kAnyNumber, options.check, places, what);
     if (status != Status::ok) return status;
-    for (const Place& place : places)
+    std::span<const Place> wanted = places;
+    if (!whole) {
+        if (options.chunk >= places.size()) {
+            what = "the payload has " + std::to_string(places.size()) + " chunks";
+            return Status::bad_argument;
+        }
+        wanted = wanted.subspan(options.chunk, 1);
+        if (wanted[0].header.num_symbols != index.size()) {
+            what = "the chunk holds " + std::to_string(wanted[0].header.num_symbols) + " symbols, not as many as indexes";
+            return Status::corrupt;
+        }
+    }
+    if (status = check_tables(wanted, tables.digest(), what); status != Status::ok) return status;
+    for (const Place& place : wanted)
         if (place.header.profile == Profile::range) {
             what = "the payload was coded with Adaptive tables";
             return Status::corrupt;
         }
-    return for_each(places.size(), options.threads, what, [&](size_t i, std::string& why) {
-        return decode_chunk(payload, places[i], index, tables, symbols, why);
+    return for_each(wanted.size(), options.threads, what, [&](size_t i, std::string& why) {
+        const size_t first = wanted[i].first - wanted[0].first;
+        return decode_chunk<Symbol, Index>(payload, wanted[i], index, first, tables, symbols, why);
     });
+}
+
+// What kernels read and write where the caller's type is another.
+template <typename Call>
+Status with_index(const Integers& index, Call call) {
+    return index.element() == Element::u8 ? call(uint8_t{}) : call(uint16_t{});
 }
 
 }  // namespace
 
-Status encode(const Symbols& symbols, const Indexes& index, const Tables& tables, const EncodeOptions& options,
+Status encode(const Integers& symbols, const Integers& index, const Tables& tables, const EncodeOptions& options,
               std::vector<uint8_t>& payload, std::string& what) {
-    return std::visit(
-        [&](auto s, auto i) { return encode_typed(s, i, tables, options, payload, what); }, symbols, index);
+    if (symbols.size() != index.size()) {
+        what = "symbols and index differ in length";
+        return Status::bad_argument;
+    }
+    if (options.chunk_bytes < 1) {
+        what = "chunk_bytes must be positive";
+        return Status::bad_argument;
+    }
+    const auto typed = [&](auto i) {
+        using Index = decltype(i);
+        switch (symbols.element()) {
+            case Element::i8: return encode_typed<int8_t, Index>(symbols, index, tables, options, payload, what);
+            case Element::u8:
+            case Element::i16: return encode_typed<int16_t, Index>(symbols, index, tables, options, payload, what);
+            default: return encode_typed<int32_t, Index>(symbols, index, tables, options, payload, what);
+        }
+    };
+    return without_exceptions([&] { return with_index(index, typed); });
 }
 
-Status decode(std::span<const uint8_t> payload, const Indexes& index, const Tables& tables,
-              const DecodeOptions& options, const MutableSymbols& symbols, std::string& what) {
-    return std::visit(
-        [&](auto i, auto s) { return decode_typed(payload, i, tables, options, s, what); }, index, symbols);
+Status decode(std::span<const uint8_t> payload, const Integers& index, const Tables& tables,
+              const DecodeOptions& options, const MutableIntegers& symbols, std::string& what) {
+    if (symbols.size() != index.size()) {
+        what = "symbols and index differ in length";
+        return Status::bad_argument;
+    }
+    const auto typed = [&](auto i) {
+        using Index = decltype(i);
+        return symbols.element() == Element::i32
+                   ? decode_typed<int32_t, Index>(payload, index, tables, options, symbols, what)
+                   : decode_typed<int16_t, Index>(payload, index, tables, options, symbols, what);
+    };
+    return without_exceptions([&] { return with_index(index, typed); });
+}
+
+Status list_chunks(std::span<const uint8_t> payload, bool check, std::vector<ChunkRange>& chunks, std::string& what) {
+    std::vector<Place> places;
+    if (const Status status = read_places(payload, kAnyNumber, check, places, what); status != Status::ok) return status;
+    for (const Place& place : places)
+        chunks.push_back({place.begin, place.body - place.begin + static_cast<size_t>(place.header.body_bytes()),
+                          place.first, place.header.num_symbols});
+    return Status::ok;
 }
 
 }  // namespace narrows

@@ -1,0 +1,126 @@
+#include "narrows/integers.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace narrows {
+namespace {
+
+size_t width_of(Element element) { return size_t{1} << (static_cast<unsigned>(element) / 2); }
+
+// Calls visit with a zero of the element's type.
+template <typename Visit>
+auto with_type(Element element, Visit visit) {
+    switch (element) {
+        case Element::i8: return visit(int8_t{});
+        case Element::u8: return visit(uint8_t{});
+        case Element::i16: return visit(int16_t{});
+        case Element::u16: return visit(uint16_t{});
+        case Element::i32: return visit(int32_t{});
+        case Element::u32: return visit(uint32_t{});
+        case Element::i64: return visit(int64_t{});
+        default: return visit(uint64_t{});
+    }
+}
+
+// kStride in bytes, or 0 for any. Callers' arrays need not be aligned.
+template <ptrdiff_t kStride, typename From, typename To>
+bool convert(const std::byte* from, ptrdiff_t any_stride, size_t count, To* to) {
+    const ptrdiff_t stride = kStride ? kStride : any_stride;
+    bool fits = true;
+    for (size_t i = 0; i < count; ++i, from += stride) {
+        From value;
+        std::memcpy(&value, from, sizeof value);
+        to[i] = static_cast<To>(value);
+        fits &= std::in_range<To>(value);
+    }
+    return fits;
+}
+
+template <typename From, typename To>
+bool convert_run(const std::byte* from, ptrdiff_t stride, size_t count, To* to) {
+    constexpr ptrdiff_t kWidth = sizeof(From);
+    if (stride == kWidth) return convert<kWidth, From>(from, stride, count, to);
+    if (stride == 2 * kWidth) return convert<2 * kWidth, From>(from, stride, count, to);
+    return convert<0, From>(from, stride, count, to);
+}
+
+}  // namespace
+
+Integers::Integers(const void* data, Element element, std::span<const int64_t> shape, std::span<const int64_t> strides)
+    : data_(static_cast<const std::byte*>(data)), element_(element), size_(1) {
+    for (int64_t each : shape) size_ *= static_cast<size_t>(each);
+    int64_t step = 1;
+    size_t d = shape.size();
+    for (; d > 0 && (strides[d - 1] == step || shape[d - 1] == 1); --d) step *= shape[d - 1];
+    if (d == 0 || size_ == 0) return;
+    const auto width = static_cast<ptrdiff_t>(width_of(element));
+    for (size_t i = 0; i < shape.size(); ++i) {
+        if (shape[i] == 1) continue;
+        const Dimension inner{static_cast<size_t>(shape[i]), static_cast<ptrdiff_t>(strides[i]) * width};
+        // Where a dimension goes on as the one around it does, they are one.
+        if (!dimensions_.empty() &&
+            dimensions_.back().stride_bytes == inner.stride_bytes * static_cast<ptrdiff_t>(inner.size))
+            dimensions_.back() = {dimensions_.back().size * inner.size, inner.stride_bytes};
+        else
+            dimensions_.push_back(inner);
+    }
+}
+
+template <std::integral T>
+bool Integers::read(size_t first, size_t count, T* values) const noexcept {
+    const auto width = static_cast<ptrdiff_t>(width_of(element_));
+    return with_type(element_, [&](auto zero) {
+        using From = decltype(zero);
+        if (dimensions_.empty())
+            return convert_run<From>(data_ + static_cast<ptrdiff_t>(first) * width, width, count, values);
+        bool fits = true;
+        const Dimension& inner = dimensions_.back();
+        while (count > 0) {
+            size_t outer = first / inner.size;
+            const size_t at = first % inner.size, run = std::min(count, inner.size - at);
+            const std::byte* from = data_ + static_cast<ptrdiff_t>(at) * inner.stride_bytes;
+            for (size_t d = dimensions_.size() - 1; d-- > 0; outer /= dimensions_[d].size)
+                from += static_cast<ptrdiff_t>(outer % dimensions_[d].size) * dimensions_[d].stride_bytes;
+            fits &= convert_run<From>(from, inner.stride_bytes, run, values);
+            first += run;
+            count -= run;
+            values += run;
+        }
+        return fits;
+    });
+}
+
+template bool Integers::read(size_t, size_t, int8_t*) const noexcept;
+template bool Integers::read(size_t, size_t, int16_t*) const noexcept;
+template bool Integers::read(size_t, size_t, int32_t*) const noexcept;
+template bool Integers::read(size_t, size_t, uint8_t*) const noexcept;
+template bool Integers::read(size_t, size_t, uint16_t*) const noexcept;
+
+template <std::integral T>
+bool MutableIntegers::write(size_t first, size_t count, const T* values) const noexcept {
+    const ptrdiff_t step = stride_ * static_cast<ptrdiff_t>(width_of(element_));
+    std::byte* at = data_ + static_cast<ptrdiff_t>(first) * step;
+    return with_type(element_, [&](auto zero) {
+        using To = decltype(zero);
+        bool fits = true;
+        const auto put = [&](ptrdiff_t by) {
+            std::byte* to = at;
+            for (size_t i = 0; i < count; ++i, to += by) {
+                const auto value = static_cast<To>(values[i]);
+                std::memcpy(to, &value, sizeof value);
+                fits &= std::in_range<To>(values[i]);
+            }
+        };
+        if (stride_ == 1) put(sizeof(To));
+        else if (stride_ == 2) put(2 * sizeof(To));
+        else put(step);
+        return fits;
+    });
+}
+
+template bool MutableIntegers::write(size_t, size_t, const int16_t*) const noexcept;
+template bool MutableIntegers::write(size_t, size_t, const int32_t*) const noexcept;
+
+}  // namespace narrows
