@@ -26,18 +26,18 @@ inline narrows::Indexes indexes_of(const Array& array) {
 }
 
 template <typename AnyArray>
-narrows::Element element_of(const AnyArray& array) {
-    using narrows::Element;
+narrows::IntegerType type_of(const AnyArray& array) {
+    using narrows::IntegerType;
     const nb::dlpack::dtype type = array.dtype();
     const bool is_signed = type.code == static_cast<uint8_t>(nb::dlpack::dtype_code::Int);
     if (type.lanes == 1 && (is_signed || type.code == static_cast<uint8_t>(nb::dlpack::dtype_code::UInt)))
         for (unsigned log2 = 0; log2 < 4; ++log2)
-            if (type.bits == 8u << log2) return static_cast<Element>(2 * log2 + !is_signed);
+            if (type.bits == 8u << log2) return static_cast<IntegerType>(2 * log2 + !is_signed);
     throw nb::type_error("symbols and indexes are integers of at most 64 bits");
 }
 
 inline narrows::Integers integers_of(const StridedArray& array) {
-    return {array.data(), element_of(array), {array.shape_ptr(), array.ndim()}, {array.stride_ptr(), array.ndim()}};
+    return {array.data(), type_of(array), {array.shape_ptr(), array.ndim()}, {array.stride_ptr(), array.ndim()}};
 }
 
 // Runs `work`, without the GIL if it touches many bytes, and raises what it reports.

@@ -22,13 +22,13 @@ namespace {
 
 // An array of one dimension, or one whose values stand one behind the other.
 narrows::MutableIntegers mutable_integers_of(const StridedWritableArray& array) {
-    const narrows::Element element = element_of(array);
+    const narrows::IntegerType type = type_of(array);
     if (array.ndim() == 1 && array.size() > 1)
-        return {array.data(), element, array.size(), static_cast<ptrdiff_t>(array.stride(0))};
+        return {array.data(), type, array.size(), static_cast<ptrdiff_t>(array.stride(0))};
     int64_t stride = 1;
     for (size_t d = array.size() ? array.ndim() : 0; d-- > 0; stride *= static_cast<int64_t>(array.shape(d)))
         if (array.stride(d) != stride && array.shape(d) > 1) throw nb::value_error("symbols are decoded to one vector");
-    return {array.data(), element, array.size()};
+    return {array.data(), type, array.size()};
 }
 
 }  // namespace

@@ -7,19 +7,19 @@
 namespace narrows {
 namespace {
 
-size_t width_of(Element element) { return size_t{1} << (static_cast<unsigned>(element) / 2); }
+size_t width_of(IntegerType type) { return size_t{1} << (static_cast<unsigned>(type) / 2); }
 
-// Calls visit with a zero of the element's type.
+// Calls visit with a zero of the type.
 template <typename Visit>
-auto with_type(Element element, Visit visit) {
-    switch (element) {
-        case Element::i8: return visit(int8_t{});
-        case Element::u8: return visit(uint8_t{});
-        case Element::i16: return visit(int16_t{});
-        case Element::u16: return visit(uint16_t{});
-        case Element::i32: return visit(int32_t{});
-        case Element::u32: return visit(uint32_t{});
-        case Element::i64: return visit(int64_t{});
+auto with_type(IntegerType type, Visit visit) {
+    switch (type) {
+        case IntegerType::i8: return visit(int8_t{});
+        case IntegerType::u8: return visit(uint8_t{});
+        case IntegerType::i16: return visit(int16_t{});
+        case IntegerType::u16: return visit(uint16_t{});
+        case IntegerType::i32: return visit(int32_t{});
+        case IntegerType::u32: return visit(uint32_t{});
+        case IntegerType::i64: return visit(int64_t{});
         default: return visit(uint64_t{});
     }
 }
@@ -48,14 +48,14 @@ bool convert_run(const std::byte* from, ptrdiff_t stride, size_t count, To* to) 
 
 }  // namespace
 
-Integers::Integers(const void* data, Element element, std::span<const int64_t> shape, std::span<const int64_t> strides)
-    : data_(static_cast<const std::byte*>(data)), element_(element), size_(1) {
+Integers::Integers(const void* data, IntegerType type, std::span<const int64_t> shape, std::span<const int64_t> strides)
+    : data_(static_cast<const std::byte*>(data)), type_(type), size_(1) {
     for (int64_t each : shape) size_ *= static_cast<size_t>(each);
     int64_t step = 1;
     size_t d = shape.size();
     for (; d > 0 && (strides[d - 1] == step || shape[d - 1] == 1); --d) step *= shape[d - 1];
     if (d == 0 || size_ == 0) return;
-    const auto width = static_cast<ptrdiff_t>(width_of(element));
+    const auto width = static_cast<ptrdiff_t>(width_of(type));
     for (size_t i = 0; i < shape.size(); ++i) {
         if (shape[i] == 1) continue;
         const Dimension inner{static_cast<size_t>(shape[i]), static_cast<ptrdiff_t>(strides[i]) * width};
@@ -70,8 +70,8 @@ Integers::Integers(const void* data, Element element, std::span<const int64_t> s
 
 template <std::integral T>
 bool Integers::read(size_t first, size_t count, T* values) const noexcept {
-    const auto width = static_cast<ptrdiff_t>(width_of(element_));
-    return with_type(element_, [&](auto zero) {
+    const auto width = static_cast<ptrdiff_t>(width_of(type_));
+    return with_type(type_, [&](auto zero) {
         using From = decltype(zero);
         if (dimensions_.empty())
             return convert_run<From>(data_ + static_cast<ptrdiff_t>(first) * width, width, count, values);
@@ -100,9 +100,9 @@ template bool Integers::read(size_t, size_t, uint16_t*) const noexcept;
 
 template <std::integral T>
 bool MutableIntegers::write(size_t first, size_t count, const T* values) const noexcept {
-    const ptrdiff_t step = stride_ * static_cast<ptrdiff_t>(width_of(element_));
+    const ptrdiff_t step = stride_ * static_cast<ptrdiff_t>(width_of(type_));
     std::byte* at = data_ + static_cast<ptrdiff_t>(first) * step;
-    return with_type(element_, [&](auto zero) {
+    return with_type(type_, [&](auto zero) {
         using To = decltype(zero);
         bool fits = true;
         const auto put = [&](ptrdiff_t by) {

@@ -43,7 +43,7 @@ void compare(const std::vector<Symbol>& symbols, const std::vector<Index>& index
         const bool bytes_fit = std::all_of(symbols.begin(), symbols.end(), [](auto v) { return v == static_cast<int8_t>(v); });
         std::vector<int8_t> bytes(2 * symbols.size() + 1, 77);
         const Status narrowed = decode(payload, std::span<const Index>(index), tables, {false, 1},
-                                       MutableIntegers(bytes.data(), Element::i8, symbols.size(), 2), what);
+                                       MutableIntegers(bytes.data(), IntegerType::i8, symbols.size(), 2), what);
         CHECK(narrowed == (bytes_fit ? Status::ok : Status::corrupt));
         for (size_t i = 0; bytes_fit && i < symbols.size(); ++i)
             CHECK(bytes[2 * i] == symbols[i] && bytes[2 * i + 1] == 77);

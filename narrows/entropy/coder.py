@@ -1,8 +1,9 @@
 """Symbols to bytes and back: whole arrays by rANS, step by step by the range coder.
 
 Arrays are NumPy's, or anything with `.numpy()` such as a torch tensor on the CPU. `encode` and `decode` read
-integers of every width and layout where they are: transposed, every other one, broadcast. Contiguous int8, int16
-or int32 symbols and uint8 or uint16 indexes are quickest; others are converted in blocks that stay in the cache.
+integers of every width and layout where they are: transposed, every other one, broadcast. Contiguous int8,
+int16 or int32 symbols and uint8 or uint16 indexes are quickest; others are converted in blocks that stay in
+the cache.
 """
 
 from __future__ import annotations

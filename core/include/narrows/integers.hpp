@@ -6,36 +6,40 @@
 #include <cstdint>
 #include <span>
 #include <type_traits>
+#include <variant>
 #include <vector>
 
 namespace narrows {
 
-enum class Element : uint8_t { i8, u8, i16, u16, i32, u32, i64, u64 };
+enum class IntegerType : uint8_t { i8, u8, i16, u16, i32, u32, i64, u64 };
 
 template <std::integral T>
-constexpr Element element_of() noexcept {
+constexpr IntegerType type_of() noexcept {
     constexpr bool is_signed = std::is_signed_v<T>;
-    if constexpr (sizeof(T) == 1) return is_signed ? Element::i8 : Element::u8;
-    else if constexpr (sizeof(T) == 2) return is_signed ? Element::i16 : Element::u16;
-    else if constexpr (sizeof(T) == 4) return is_signed ? Element::i32 : Element::u32;
-    else return is_signed ? Element::i64 : Element::u64;
+    if constexpr (sizeof(T) == 1) return is_signed ? IntegerType::i8 : IntegerType::u8;
+    else if constexpr (sizeof(T) == 2) return is_signed ? IntegerType::i16 : IntegerType::u16;
+    else if constexpr (sizeof(T) == 4) return is_signed ? IntegerType::i32 : IntegerType::u32;
+    else return is_signed ? IntegerType::i64 : IntegerType::u64;
 }
 
 // Does not own what it reads.
 class Integers {
  public:
     // `strides` in elements, one for each dimension; 0 repeats.
-    Integers(const void* data, Element element, std::span<const int64_t> shape, std::span<const int64_t> strides);
+    Integers(const void* data, IntegerType type, std::span<const int64_t> shape, std::span<const int64_t> strides);
     template <std::integral T>
     Integers(std::span<const T> values) noexcept  // NOLINT: spans stand for themselves
-        : data_(reinterpret_cast<const std::byte*>(values.data())), element_(element_of<T>()), size_(values.size()) {}
+        : data_(reinterpret_cast<const std::byte*>(values.data())), type_(type_of<T>()), size_(values.size()) {}
+    template <typename... Spans>
+    Integers(const std::variant<Spans...>& values) noexcept  // NOLINT
+        : Integers(std::visit([](auto span) { return Integers(span); }, values)) {}
 
     size_t size() const noexcept { return size_; }
-    Element element() const noexcept { return element_; }
+    IntegerType type() const noexcept { return type_; }
     // The values themselves if they are of type T, one behind the other; else null.
     template <std::integral T>
     const T* contiguous() const noexcept {
-        return dimensions_.empty() && element_ == element_of<T>() ? reinterpret_cast<const T*>(data_) : nullptr;
+        return dimensions_.empty() && type_ == type_of<T>() ? reinterpret_cast<const T*>(data_) : nullptr;
     }
     // Copies `count` values from the `first` on. False if T does not hold one of them. T: int8, int16, int32, uint8, uint16.
     template <std::integral T>
@@ -47,7 +51,7 @@ class Integers {
         ptrdiff_t stride_bytes;
     };
     const std::byte* data_;
-    Element element_;
+    IntegerType type_;
     size_t size_;
     std::vector<Dimension> dimensions_;  // outermost first; none where all values stand one behind the other
 };
@@ -55,25 +59,25 @@ class Integers {
 // Where to write: one dimension, int8, uint8, int16 or int32.
 class MutableIntegers {
  public:
-    MutableIntegers(void* data, Element element, size_t size, ptrdiff_t stride = 1) noexcept
-        : data_(static_cast<std::byte*>(data)), element_(element), size_(size), stride_(stride) {}
+    MutableIntegers(void* data, IntegerType type, size_t size, ptrdiff_t stride = 1) noexcept
+        : data_(static_cast<std::byte*>(data)), type_(type), size_(size), stride_(stride) {}
     template <std::integral T>
     MutableIntegers(std::span<T> values) noexcept  // NOLINT
-        : MutableIntegers(values.data(), element_of<T>(), values.size()) {}
+        : MutableIntegers(values.data(), type_of<T>(), values.size()) {}
 
     size_t size() const noexcept { return size_; }
-    Element element() const noexcept { return element_; }
+    IntegerType type() const noexcept { return type_; }
     template <std::integral T>
     T* contiguous() const noexcept {
-        return stride_ == 1 && element_ == element_of<T>() ? reinterpret_cast<T*>(data_) : nullptr;
+        return stride_ == 1 && type_ == type_of<T>() ? reinterpret_cast<T*>(data_) : nullptr;
     }
-    // False if one does not fit the element. T: int16, int32.
+    // False if one does not fit. T: int16, int32.
     template <std::integral T>
     [[nodiscard]] bool write(size_t first, size_t count, const T* values) const noexcept;
 
  private:
     std::byte* data_;
-    Element element_;
+    IntegerType type_;
     size_t size_;
     ptrdiff_t stride_;
 };

@@ -126,7 +126,7 @@ Status read_header(std::span<const uint8_t> bytes, size_t& at, ChunkHeader& head
     return Status::ok;
 }
 
-Status read_places(std::span<const uint8_t> payload, size_t num_symbols, bool check, std::vector<Place>& places,
+Status find_chunks(std::span<const uint8_t> payload, size_t num_symbols, bool check, std::vector<Place>& places,
                    std::string& what) {
     // The first chunk's flags tell whether four bytes of CRC32C follow the last.
     std::span<const uint8_t> chunks = payload;
@@ -191,6 +191,12 @@ Status check_tables(std::span<const Place> places, uint32_t tables_digest, std::
             return Status::corrupt;
         }
     return Status::ok;
+}
+
+Status read_places(std::span<const uint8_t> payload, size_t num_symbols, uint32_t tables_digest, bool check,
+                   std::vector<Place>& places, std::string& what) {
+    const Status status = find_chunks(payload, num_symbols, check, places, what);
+    return status == Status::ok ? check_tables(places, tables_digest, what) : status;
 }
 
 uint32_t hash_index(const Indexes& indexes, uint32_t crc) {

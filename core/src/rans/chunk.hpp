@@ -55,11 +55,15 @@ struct Place {
 // Finds the chunks of a payload that must hold exactly `num_symbols`, or any number where that is kAnyNumber, and
 // verifies its CRC32C. `places` grows with the payload's length, never with a declared size.
 inline constexpr size_t kAnyNumber = SIZE_MAX;
-[[nodiscard]] Status read_places(std::span<const uint8_t> payload, size_t num_symbols, bool check,
+[[nodiscard]] Status find_chunks(std::span<const uint8_t> payload, size_t num_symbols, bool check,
                                  std::vector<Place>& places, std::string& what);
 
 // Corrupt if a chunk was coded with other tables.
 [[nodiscard]] Status check_tables(std::span<const Place> places, uint32_t tables_digest, std::string& what);
+
+// Both.
+[[nodiscard]] Status read_places(std::span<const uint8_t> payload, size_t num_symbols, uint32_t tables_digest,
+                                 bool check, std::vector<Place>& places, std::string& what);
 
 // CRC32C over the indexes as u16 little endian, going on from `crc`.
 uint32_t hash_index(const Indexes& indexes, uint32_t crc = 0);

@@ -403,6 +403,7 @@ bool read_side(DecodeJob<Symbol, Index>& job, const Tables& tables, BitReader& s
     return true;
 }
 
+const char* const kWrongState = "a lane ends in a wrong state: other tables, other indexes, or damage";
 const char* const kOtherType = "a symbol does not fit the dtype asked for";
 
 Status decode_stored(const uint8_t* body, const ChunkHeader& header, size_t first, const MutableIntegers& symbols,
@@ -493,6 +494,18 @@ Status decode_chunk(std::span<const uint8_t> payload, const Place& place, const 
     std::vector<uint8_t> with_states;
     std::unique_ptr<Symbol[]> buffer;
     if (!direct) buffer = std::make_unique_for_overwrite<Symbol[]>(std::min(block, count));
+    const auto take_states = [&] {
+        for (uint32_t lane = 0; lane < job.lanes; ++lane) {
+            const uint32_t bits = job.states[lane] - kLow;
+            if (bits > 0xFFFF) return false;
+            with_states.push_back(static_cast<uint8_t>(bits));
+            with_states.push_back(static_cast<uint8_t>(bits >> 8));
+        }
+        with_states.insert(with_states.end(), side_bytes.begin(), side_bytes.end());
+        side = BitReader(with_states);
+        return true;
+    };
+    if (state_payload && count == 0 && !take_states()) return corrupt(kWrongState);
     const auto decode_block = decoder<Symbol, Index>(kernels(current_isa()));
     for (size_t begin = 0; begin < count; begin += block) {
         const size_t n = std::min(block, count - begin);
@@ -507,17 +520,7 @@ Status decode_chunk(std::span<const uint8_t> payload, const Place& place, const 
         job.num_words = decode_block(job);
         if (job.num_words == kOverrun)
             return corrupt("a chunk's words run out: other tables, other indexes, or damage");
-        if (state_payload) {
-            for (uint32_t lane = 0; lane < job.lanes; ++lane) {
-                const uint32_t bits = job.states[lane] - kLow;
-                if (bits > 0xFFFF)
-                    return corrupt("a lane ends in a wrong state: other tables, other indexes, or damage");
-                with_states.push_back(static_cast<uint8_t>(bits));
-                with_states.push_back(static_cast<uint8_t>(bits >> 8));
-            }
-            with_states.insert(with_states.end(), side_bytes.begin(), side_bytes.end());
-            side = BitReader(with_states);
-        }
+        if (state_payload && !take_states()) return corrupt(kWrongState);
         if (!read_side(job, tables, side)) return corrupt("the side stream is damaged");
         job.candidates.clear();
         if (!direct) job.fits &= all_symbols.write(first + begin, n, buffer.get());
@@ -527,8 +530,7 @@ Status decode_chunk(std::span<const uint8_t> payload, const Place& place, const 
     if (job.num_words != 0) return corrupt("a chunk's words are left over: other tables, other indexes, or damage");
     // Lanes began at 2^16, plus 16 bits of the side stream each where the flag says so.
     for (uint32_t lane = 0; lane < job.lanes; ++lane)
-        if (!state_payload && job.states[lane] != kLow)
-            return corrupt("a lane ends in a wrong state: other tables, other indexes, or damage");
+        if (!state_payload && job.states[lane] != kLow) return corrupt(kWrongState);
     // Bits in the states are there whether needed or not.
     const bool states_only = state_payload && header.num_side_bytes == 0;
     if (!(states_only ? side.rest_is_zero() : side.finished())) return corrupt("the side stream is not used up");
@@ -541,7 +543,7 @@ Status decode_typed(std::span<const uint8_t> payload, const Integers& index, con
                     const DecodeOptions& options, const MutableIntegers& symbols, std::string& what) {
     std::vector<Place> places;
     const bool whole = options.chunk == DecodeOptions::kAll;
-    Status status = read_places(payload, whole ? index.size() : kAnyNumber, options.check, places, what);
+    Status status = find_chunks(payload, whole ? index.size() : kAnyNumber, options.check, places, what);
     if (status != Status::ok) return status;
     std::span<const Place> wanted = places;
     if (!whole) {
@@ -570,7 +572,7 @@ Status decode_typed(std::span<const uint8_t> payload, const Integers& index, con
 // What kernels read and write where the caller's type is another.
 template <typename Call>
 Status with_index(const Integers& index, Call call) {
-    return index.element() == Element::u8 ? call(uint8_t{}) : call(uint16_t{});
+    return index.type() == IntegerType::u8 ? call(uint8_t{}) : call(uint16_t{});
 }
 
 }  // namespace
@@ -587,10 +589,10 @@ Status encode(const Integers& symbols, const Integers& index, const Tables& tabl
     }
     const auto typed = [&](auto i) {
         using Index = decltype(i);
-        switch (symbols.element()) {
-            case Element::i8: return encode_typed<int8_t, Index>(symbols, index, tables, options, payload, what);
-            case Element::u8:
-            case Element::i16: return encode_typed<int16_t, Index>(symbols, index, tables, options, payload, what);
+        switch (symbols.type()) {
+            case IntegerType::i8: return encode_typed<int8_t, Index>(symbols, index, tables, options, payload, what);
+            case IntegerType::u8:
+            case IntegerType::i16: return encode_typed<int16_t, Index>(symbols, index, tables, options, payload, what);
             default: return encode_typed<int32_t, Index>(symbols, index, tables, options, payload, what);
         }
     };
@@ -605,7 +607,7 @@ Status decode(std::span<const uint8_t> payload, const Integers& index, const Tab
     }
     const auto typed = [&](auto i) {
         using Index = decltype(i);
-        return symbols.element() == Element::i32
+        return symbols.type() == IntegerType::i32
                    ? decode_typed<int32_t, Index>(payload, index, tables, options, symbols, what)
                    : decode_typed<int16_t, Index>(payload, index, tables, options, symbols, what);
     };
@@ -614,7 +616,7 @@ Status decode(std::span<const uint8_t> payload, const Integers& index, const Tab
 
 Status list_chunks(std::span<const uint8_t> payload, bool check, std::vector<ChunkRange>& chunks, std::string& what) {
     std::vector<Place> places;
-    if (const Status status = read_places(payload, kAnyNumber, check, places, what); status != Status::ok) return status;
+    if (const Status status = find_chunks(payload, kAnyNumber, check, places, what); status != Status::ok) return status;
     for (const Place& place : places)
         chunks.push_back({place.begin, place.body - place.begin + static_cast<size_t>(place.header.body_bytes()),
                           place.first, place.header.num_symbols});
