@@ -539,8 +539,8 @@ Status decode_chunk(std::span<const uint8_t> payload, const Place& place, const 
 }
 
 template <typename Symbol, typename Index>
-Status decode_typed(std::span<const uint8_t> payload, const Integers& index, const Tables& tables,
-                    const DecodeOptions& options, const MutableIntegers& symbols, std::string& what) {
+Status decode_chunks(std::span<const uint8_t> payload, const Integers& index, const Tables& tables,
+                     const DecodeOptions& options, const MutableIntegers& symbols, std::string& what) {
     std::vector<Place> places;
     const bool whole = options.chunk == DecodeOptions::kAll;
     Status status = find_chunks(payload, whole ? index.size() : kAnyNumber, options.check, places, what);
@@ -567,6 +567,24 @@ Status decode_typed(std::span<const uint8_t> payload, const Integers& index, con
         const size_t first = wanted[i].first - wanted[0].first;
         return decode_chunk<Symbol, Index>(payload, wanted[i], index, first, tables, symbols, why);
     });
+}
+
+// An index that names no table is the caller's mistake whatever the payload: asked only where decoding fails.
+template <typename Symbol, typename Index>
+Status decode_typed(std::span<const uint8_t> payload, const Integers& index, const Tables& tables,
+                    const DecodeOptions& options, const MutableIntegers& symbols, std::string& what) {
+    const Status status = decode_chunks<Symbol, Index>(payload, index, tables, options, symbols, what);
+    if (status == Status::ok || status == Status::bad_argument) return status;
+    Reader<Index> reader(index, kBlock);
+    for (size_t first = 0; first < index.size(); first += kBlock) {
+        const size_t n = std::min(kBlock, index.size() - first);
+        const Index* some = reader.load(first, n);
+        if (!some || !all_below(some, n, tables.size())) {
+            what = kNoTable;
+            return Status::bad_argument;
+        }
+    }
+    return status;
 }
 
 // What kernels read and write where the caller's type is another.

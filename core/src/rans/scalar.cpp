@@ -76,13 +76,13 @@ uint32_t encode_symbols(EncodeJob<Symbol, Index>& job) {
             const uint32_t shift = !kShifts ? 0 : kRaw ? table.slot_shift : table.shift;
             uint32_t above = static_cast<uint32_t>(symbol) - static_cast<uint32_t>(table.offset);
             uint32_t token = kShifts ? above >> table.shift : above;
-            const Reciprocal* at = entries + table.first + token + 1;
+            uint32_t at = table.first + token + 1;
             if (token >= table.num_tokens - 1) [[unlikely]] {
                 if (!table.has_escape) {
                     job.closed = true;
                     continue;
                 }
-                at = entries + table.first;
+                at = table.first;
                 token = 0;
                 above = escape_distance(symbol, table) & ((1u << table.slot_shift) - 1);
                 escapes |= 1u << lane;
@@ -90,7 +90,7 @@ uint32_t encode_symbols(EncodeJob<Symbol, Index>& job) {
                 token = 0;
                 above &= (1u << table.slot_shift) - 1;
             }
-            const Reciprocal& entry = *at;
+            const Reciprocal& entry = entries[at];
             uint32_t x = state[lane];
             // One word at most; written always, kept if needed.
             *words = static_cast<uint16_t>(x);
