@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import copy
 import sys
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -249,7 +250,8 @@ def _decode_adaptive(
     return narrow
 
 
-class Chunk(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Chunk:
     """A part that decodes alone: the payload's bytes [start, stop) hold `count` symbols from `first` on."""
 
     start: int
