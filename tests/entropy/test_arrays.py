@@ -243,3 +243,24 @@ def test_other_threads_run_while_a_coder_works():
     assert all("another thread" in why for why in refused)
     payload = encoder.finish()
     assert np.array_equal(entropy.RangeDecoder(payload).get(contexts, entropy.AdaptiveBits(1)), bits)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.int64])
+def test_raw_bits_may_start_below_the_type_of_their_sum(dtype: type) -> None:
+    """A token of 512 values from -33,068: those from -32,768 are int16 although its first value is not."""
+    tables = entropy.Tables.from_pmf([np.ones(8)], offsets=[-32768 - 300], shift=[9], escape=[0.1])
+    symbols = np.resize([-32768, -32700, -32600], 300).astype(dtype)
+    payload = entropy.encode(symbols, np.zeros(300, np.uint8), tables)
+    wanted = np.int16 if dtype is np.int16 else np.int32
+    assert np.array_equal(entropy.decode(payload, np.zeros(300, np.uint8), tables, dtype=wanted), symbols)
+
+
+def test_a_chunk_is_stored_wherever_that_is_shorter() -> None:
+    """Sizes around the point where both forms are equal: never longer than storing would be."""
+    tables = entropy.Tables.from_pmf([np.ones(255)], offsets=[-127], bits=8, escape=0.01)
+    rng = np.random.default_rng(0)
+    for count in range(40, 400, 3):
+        symbols = rng.integers(-127, 128, count)
+        payload = entropy.encode(symbols, np.zeros(count, np.uint8), tables, check=False)
+        assert payload == reference.encode(symbols.tolist(), [0] * count, tables, check=False)
+        assert len(payload) <= count + 13

@@ -224,7 +224,8 @@ class ChunkEncoder {
         header.flags = static_cast<uint8_t>(log2 | (side.empty() ? 0 : kSideStream) | (options.check ? kCheck : 0) |
                                             (options.hash_index ? kIndexHash : 0));
         if (options.hash_index) header.index_hash = hash();
-        if (header.body_bytes() > count_ && store(header, bytes)) return Status::ok;
+        // Stored takes a byte a symbol at least, and at most 8 bytes less of header.
+        if (header.body_bytes() + 8 > count_ && store(header, bytes)) return Status::ok;
 
         bytes.reserve(bytes.size() + header_bytes(header) + header.body_bytes() + 4);
         append_header(bytes, header);
@@ -625,7 +626,8 @@ Status decode(std::span<const uint8_t> payload, const Integers& index, const Tab
     }
     const auto typed = [&](auto i) {
         using Index = decltype(i);
-        return symbols.type() == IntegerType::i32
+        // Raw bits are added to what the slots gave, which may lie below the type of the sum.
+        return symbols.type() == IntegerType::i32 || tables.any_raw()
                    ? decode_typed<int32_t, Index>(payload, index, tables, options, symbols, what)
                    : decode_typed<int16_t, Index>(payload, index, tables, options, symbols, what);
     };
