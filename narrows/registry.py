@@ -148,6 +148,7 @@ def make_options(codec: Codec[Any], values: Mapping[str, Any]) -> Any:
     return codec.options(**{name: _convert(name, value, kinds[name]) for name, value in values.items()})
 
 
+_WORDS = {float: "a number", int: "a whole number", bool: "true or false", type(None): "none"}
 _BOOLS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -167,7 +168,7 @@ def _convert(name: str, value: Any, kind: Any) -> Any:
                 continue
         if choice is str:
             return value
-    wanted = " or ".join(getattr(choice, "__name__", str(choice)) for choice in choices)
+    wanted = " or ".join(_WORDS.get(choice, "text") for choice in choices)
     raise OptionError(f"{name} must be {wanted}, not {value!r}")
 
 

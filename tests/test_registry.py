@@ -53,8 +53,8 @@ def test_strings_become_what_the_fields_are() -> None:
     ("values", "words"),
     [
         ({"zoom": "1"}, "no option zoom; it knows: quality, bpp, lossless, effort, tune"),
-        ({"effort": "much"}, "effort must be int, not 'much'"),
-        ({"lossless": "perhaps"}, "lossless must be bool"),
+        ({"effort": "much"}, "effort must be a whole number, not 'much'"),
+        ({"lossless": "perhaps"}, "lossless must be true or false"),
         ({"quality": "60", "bpp": "1"}, "quality and bpp are two choices"),
         ({"quality": 60, "lossless": True}, "quality and lossless are two choices"),
     ],
