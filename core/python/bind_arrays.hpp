@@ -54,6 +54,14 @@ void run(size_t num_bytes, Work work) {
     raise_unless_ok(status, what.c_str());
 }
 
+// As `run`, but with the GIL held: for objects that calls change and threads may share.
+template <typename Work>
+void run_alone(Work work) {
+    std::string what;
+    const narrows::Status status = work(what);
+    raise_unless_ok(status, what.c_str());
+}
+
 // A bytes-like object, held while in scope.
 class Buffer {
    public:

@@ -55,8 +55,7 @@ std::span<const int32_t> int32_of(const Array& array) {
 void append(const IntervalModel& model, uint32_t bits, const Array& symbols,
             std::vector<narrows::Interval>& intervals) {
     const auto s = int32_of(symbols);
-    run(symbols.nbytes(),
-        [&](std::string& what) { return narrows::intervals_of(model.model, bits, s, intervals, what); });
+    run_alone([&](std::string& what) { return narrows::intervals_of(model.model, bits, s, intervals, what); });
 }
 
 nb::object array_of(const std::vector<uint32_t>& words) {
@@ -137,7 +136,7 @@ void bind_intervals(nb::module_& m) {
              [](narrows::IntervalStack& self, const WritableArray& symbols, const IntervalModel& model) {
                  if (symbols.dtype() != nb::dtype<int32_t>()) throw nb::value_error("symbols are int32 here");
                  const std::span<int32_t> s(static_cast<int32_t*>(symbols.data()), symbols.size());
-                 run(symbols.nbytes(), [&](std::string& what) { return narrows::pop(self, model.model, s, what); });
+                 run_alone([&](std::string& what) { return narrows::pop(self, model.model, s, what); });
              })
         .def("payload", [](const narrows::IntervalStack& self) { return array_of(self.payload()); })
         .def("open", [](narrows::IntervalStack& self, Vector<uint32_t> payload) {

@@ -14,16 +14,14 @@ void bind_stack(nb::module_& m) {
              [](Stack& self, const Array& symbols, const Array& index, nb::handle tables) {
                  const auto held = tables_of(tables);
                  const narrows::Indexes i = indexes_of(index);
-                 run(symbols.size() * 4, [&](std::string& what) {
-                     return self.push(span_of<int32_t>(symbols), i, *held, what);
-                 });
+                 run_alone([&](std::string& what) { return self.push(span_of<int32_t>(symbols), i, *held, what); });
              })
         .def("pop",
              [](Stack& self, const WritableArray& symbols, const Array& index, nb::handle tables) {
                  const auto held = tables_of(tables);
                  const narrows::Indexes i = indexes_of(index);
                  const std::span out{static_cast<int32_t*>(symbols.data()), symbols.size()};
-                 run(out.size_bytes(), [&](std::string& what) { return self.pop(out, i, *held, what); });
+                 run_alone([&](std::string& what) { return self.pop(out, i, *held, what); });
              })
         .def("state", &Stack::state)
         .def("num_words", [](const Stack& self) { return self.words().size(); })

@@ -296,7 +296,7 @@ Status boundaries_of(const IntervalModel& model, uint32_t bits, std::vector<uint
                      std::string& what) {
     return std::visit(
         [&](const auto& rows) {
-            Status status = check_rows(rows, bits, rows.num_rows, what);
+            Status status = check_rows(rows, bits, std::max<size_t>(rows.num_rows, 1), what);
             if (status != Status::ok) return status;
             auto reader = reader_of(rows, bits);
             reader.select(0);

@@ -62,7 +62,7 @@ class Mixture {
             if (all_.weights[c] == 0) continue;
             const int64_t far = reach(all_.family) * scale;
             low = std::min(low, (all_.means[c] - far) >> all_.fraction_bits);
-            high = std::max(high, -((-all_.means[c] - far) >> all_.fraction_bits));
+            high = std::max(high, -((-int64_t{all_.means[c]} - far) >> all_.fraction_bits));
         }
         if (total_ < 1 || total_ > 1u << 15) return false;
         constexpr int64_t kLeast = std::numeric_limits<int32_t>::min(), kMost = std::numeric_limits<int32_t>::max();

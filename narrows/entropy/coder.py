@@ -51,7 +51,8 @@ def _native(values: Any, name: str) -> Ints:
         return given
     if given.size and given.dtype.kind not in "iub":
         raise ValueError(f"{name} holds integers, not {given.dtype}")
-    return given.astype(np.int64)
+    plain = given.dtype.kind in "iu" and given.dtype.newbyteorder("=") in _NATIVE_DTYPES
+    return given.astype(given.dtype.newbyteorder("=") if plain else np.int64)
 
 
 def _integers(values: Any, dtype: npt.DTypeLike, name: str) -> Ints:

@@ -332,11 +332,13 @@ class _Job:
     num_segments: int
 
 
-def _resident(encoded: Encoded, numels: list[int], tables: Tables) -> _Job:
+def _resident(encoded: Encoded, numels: list[int], tables: Tables, device: Any) -> _Job:
     if len(encoded) != len(numels):
         raise ValueError("payloads and index differ in number")
     if encoded._numels != numels:
         raise CorruptStream("a payload holds another number of symbols than there are indexes")
+    if numels and encoded._payload.device != device:
+        raise ValueError("payloads and index are on different devices")
     if encoded._digest != int.from_bytes(tables.digest(), "little"):
         raise CorruptStream("tables differ from those the payload was coded with")
     job = _Job()
@@ -417,7 +419,7 @@ def decode(
     launcher = _launcher(device)
     there = _on_device(tables, launcher, device)
     if isinstance(payloads, Encoded):
-        job = _resident(payloads, numels, tables)
+        job = _resident(payloads, numels, tables, device)
     else:
         one = isinstance(payloads, Payload)
         given: list[Payload] = [payloads] if one else list(payloads)  # type: ignore[list-item, arg-type]

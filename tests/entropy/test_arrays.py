@@ -264,3 +264,14 @@ def test_a_chunk_is_stored_wherever_that_is_shorter() -> None:
         payload = entropy.encode(symbols, np.zeros(count, np.uint8), tables, check=False)
         assert payload == reference.encode(symbols.tolist(), [0] * count, tables, check=False)
         assert len(payload) <= count + 13
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["i2", "u2", "i4", "u4", "i8", "u8"])
+def test_byte_order_changes_nothing(order, kind):
+    symbols = np.array([0, 1, 4, 2], order + kind)
+    index = np.array([0, 1, 1, 0], order + "u2")
+    assert entropy.encode(symbols, index, TABLES) == entropy.encode([0, 1, 4, 2], [0, 1, 1, 0], TABLES)
+    if kind == "u8":
+        with pytest.raises(ValueError, match="int32"):
+            entropy.encode(np.array([2**64 - 5], order + kind), [0], TABLES)
