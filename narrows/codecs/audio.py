@@ -29,8 +29,9 @@ _LIVE = 1
 _CHUNK_FRAMES = 500
 _FILE_FRAMES = 50
 _FRAME_S = 0.02
-# A gap of more packets than a 16-bit sequence number can tell is another stream.
+# A gap of more frames than a 16-bit sequence number can tell is another stream.
 _MOST_LOST = 1 << 15
+_MOST_FRAMES = 1 << 32  # of a stream: 2.7 years, and products of positions stay below 2^62
 
 
 @dataclass(frozen=True)
@@ -371,7 +372,7 @@ class Decoder:
         gap, off = divmod(packet.seq - self.next, self._frames)
         if self._core.finished or gap < 0 or off:
             raise PacketError(f"packet {packet.seq} does not follow: {self.next} is next")
-        if gap > _MOST_LOST:
+        if packet.seq - self.next > _MOST_LOST or packet.seq >= _MOST_FRAMES:
             raise PacketError(f"packet {packet.seq} is {gap:,} packets ahead: of another stream")
         before = self._core.save() if gap else b""
         blocks = [self._core.conceal() for _ in range(gap)]
@@ -391,7 +392,12 @@ class Decoder:
         return np.zeros((0, self._channels), np.float32)
 
     def seek(self, seq: int) -> None:
-        """Go on at `seq` as if nothing had been heard: right from half a packet on."""
+        """Go on at `seq` as if nothing had been heard: right from half a packet on.
+
+        PacketError for 2**32 and more.
+        """
+        if not 0 <= seq < _MOST_FRAMES:
+            raise PacketError(f"no stream has come to frame {seq}")
         self._core.seek(seq)
 
     def save(self) -> bytes:
@@ -415,7 +421,7 @@ def _packets(session: Encoder, signal: Audio) -> Iterator[Packet]:
 def _unpacked(chunk: Chunk, session: Decoder) -> Iterable[Packet]:
     """The packets of a chunk, checked against its entry. CorruptStream."""
     data = Input(chunk.payload)
-    seq = data.varint()
+    seq = data.varint(_MOST_FRAMES)
     if seq % session.packet_frames or session.samples_before(seq) != chunk.first:
         raise CorruptStream(f"packets from {seq} do not begin at sample {chunk.first:,}")
     end = chunk.first + chunk.count

@@ -144,7 +144,8 @@ class JitterBuffer:
     def put(self, packet: Packet, now_s: float) -> None:
         """A packet that arrived. What cannot be used is counted and dropped."""
         seq = packet.seq
-        if seq % self.frames:
+        beyond = self._last is not None and seq > self._last and not self._far_off(seq)
+        if seq % self.frames or beyond:
             self.counts.refused += 1
             return
         if seq in self._received:

@@ -94,16 +94,19 @@ class Endpoint:
             due_s = min(until_s, self._waiting[0][0]) if self._waiting else until_s
             ready, _, _ = select.select([self._socket], [], [], max(due_s - now_s, 0))
             if ready:
-                # A connection error means that nobody listens where an earlier datagram went.
-                with contextlib.suppress(BlockingIOError, ConnectionError):
+                # An error here is of a datagram sent before: nobody listens there, or no network leads to it.
+                with contextlib.suppress(OSError):
                     yield self._socket.recvfrom(wire.MAX_DATAGRAM_BYTES + 1)
             if time.monotonic() >= until_s:
                 return
 
     def _put(self, datagram: bytes, address: Address) -> None:
-        # A full buffer or an absent receiver is a loss like any other.
-        with contextlib.suppress(BlockingIOError, ConnectionError):
+        # A full buffer, an absent receiver or a network that is away is a loss like any other.
+        try:
             self._socket.sendto(datagram, address)
+        except OSError as error:
+            if isinstance(error, socket.gaierror):  # not away: there is no such name
+                raise
 
 
 def parse_address(text: str, default_host: str = "127.0.0.1") -> Address:

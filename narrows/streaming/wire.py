@@ -24,6 +24,7 @@ MAX_DATAGRAM_BYTES = 1200  # under every path's MTU, IPv6 and tunnels included
 MAX_HEADER_BYTES = MAX_DATAGRAM_BYTES - 24
 MAX_COPIES = 8
 _KEY, _COPIES, _LAST, _ZERO = 0x08, 0x04, 0x02, 0x01
+_MOST_FRAMES = 1 << 32  # that a stream can have come to
 
 
 class Kind(IntEnum):
@@ -162,7 +163,7 @@ def unpack_header(datagram: bytes) -> Stream:
         raise PacketError(f"stream {body[1]} is not that of session {session_id:08x}")
     source = Input(body[6:])
     try:
-        seq, time = source.varint(), source.varint()
+        seq, time = source.varint(_MOST_FRAMES), source.varint()
         return Stream(body[6 + source.position :], session_id, seq, time)
     except (CorruptStream, OptionError) as error:
         raise PacketError(str(error)) from None

@@ -452,3 +452,15 @@ def test_resampling_keeps_tones_and_constants(a: int, b: int) -> None:
     assert abs(out - expected)[middle].max() < 2**22 * 1e-4
     constant = _core.resample(np.full((a // 4, 1), 1_000_000, np.int32), a, b)[:, 0]
     assert (constant[1000:-1000] == 1_000_000).all()
+
+
+@pytest.mark.parametrize("seq", [2**32, 2**47, 2**48])
+def test_positions_that_no_stream_has_come_to_are_refused(seq: int) -> None:
+    made = narrows.encoder("speech", sample_rate_hz=44100, channels=1)
+    packets = [*made.push(np.zeros((4410, 1), np.float32)), *made.finish()]
+    decoder = narrows.decoder(made.header)
+    with pytest.raises(narrows.PacketError):
+        decoder.seek(seq)
+    with pytest.raises(narrows.PacketError):
+        decoder.push(Packet(seq, 0, 0, packets[0].payload, key=True))
+    assert decoder.push(packets[0]).shape[1] == 1

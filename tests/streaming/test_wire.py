@@ -237,8 +237,13 @@ def test_what_does_not_fit_a_datagram_is_refused_by_the_sender():
         wire.pack(Packet(1, 320, 0, bytes(1189), key=True), a_stream())
     with pytest.raises(OptionError, match="header"):
         wire.Stream(bytes(1200), SESSION)
-    longest = wire.Stream(bytes(wire.MAX_HEADER_BYTES), SESSION, 2**48, 2**48)
+    longest = wire.Stream(bytes(wire.MAX_HEADER_BYTES), SESSION, 2**32, 2**48)
     assert wire.unpack_header(wire.pack_header(longest)).header == longest.header
+
+
+def test_a_stream_cannot_have_come_further_than_positions_can_tell():
+    with pytest.raises(PacketError):
+        wire.unpack_header(wire.pack_header(wire.Stream(bytes(20), SESSION, 2**32 + 1, 0)))
 
 
 @pytest.mark.parametrize(
