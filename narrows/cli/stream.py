@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -147,6 +148,8 @@ def encode(args: argparse.Namespace, terminal: Terminal) -> int:
     from narrows.streaming.recording import record
 
     path = _to(args, binary=True)
+    if os.path.exists(path) and os.path.exists(args.input) and os.path.samefile(path, args.input):
+        raise OptionError(f"{path} is both input and output")
     source = _source(args)
     with _first_interrupt() as stop:
         num_samples, num_bytes = record(

@@ -127,6 +127,14 @@ def test_other_sound_files_are_read_whole(sound, tmp_path):
     assert narrows.decode(coded).num_samples == len(sound)
 
 
+def test_a_file_is_not_coded_into_itself(sound, tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(as_wav(sound))
+    before = path.read_bytes()
+    assert here("encode", path, "--codec", "pcm", "-f", "-o", path) == 2
+    assert path.read_bytes() == before
+
+
 def wait_for(condition, limit_s=LIMIT_S):
     end_s = time.monotonic() + limit_s
     while time.monotonic() < end_s:
