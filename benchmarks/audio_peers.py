@@ -212,7 +212,8 @@ def _pyav_version() -> str:
     if importlib.util.find_spec("av") is None:
         raise RuntimeError("PyAV is not installed (pip install 'narrows[bench]')")
     av = importlib.import_module("av")
-    return f"PyAV {av.__version__}, libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
+    codecs = vars(av)["library_versions"]["libavcodec"]
+    return f"PyAV {av.__version__}, libavcodec {'.'.join(map(str, codecs))}"
 
 
 def _lc3_version() -> str:

@@ -24,7 +24,9 @@ def test_snippets_run(number):
     for library, sign in (("compressai", "compressai.zoo"), ("torch", "torch")):
         if sign in snippet:
             pytest.importorskip(library, reason=f"{library} is not installed")
-    exec(compile(snippet, f"{PAGE.name}, snippet {number + 1}", "exec"), {})
+    names: dict[str, object] = {}
+    exec(compile(snippet, f"{PAGE.name}, snippet {number + 1}", "exec"), names)
+    assert set(names) > {"__builtins__"}
 
 
 @pytest.mark.parametrize("name", MODULES)

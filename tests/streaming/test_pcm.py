@@ -119,9 +119,10 @@ def test_what_is_no_wav(data):
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_wav_or_refused(data):
     try:
-        pcm.open_wav(io.BytesIO(b"RIFF\0\0\0\0WAVE" + data))
+        fmt = pcm.open_wav(io.BytesIO(b"RIFF\0\0\0\0WAVE" + data))
     except (CorruptStream, SignalError):
         return
+    assert isinstance(fmt, pcm.Format)
 
 
 def test_nan_is_refused_and_loud_floats_are_clipped():

@@ -244,3 +244,4 @@ def test_a_page_finds_a_server_that_comes_back(page, station):
     station.view = View(("127.0.0.1", port))
     station.view.__enter__()
     until(page, "view.connections === 2")
+    assert page.evaluate("view.connections") == 2

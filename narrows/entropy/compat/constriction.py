@@ -17,6 +17,7 @@ chain coder, symbol codes, and Cauchy and binomial models.
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -38,7 +39,7 @@ def _floats(values: Any, name: str) -> npt.NDArray[np.float64]:
     return np.ascontiguousarray(given, np.float64).reshape(-1)
 
 
-class Model:
+class Model(ABC):
     """A distribution of symbols, or a family of them that lacks parameters, given where symbols are coded."""
 
     _missing: tuple[str, ...] = ()
@@ -50,8 +51,9 @@ class Model:
             raise ValueError(f"{type(self).__name__} wants these parameters here: {wanted}")
         return self._made(*parameters)
 
+    @abstractmethod
     def _made(self, *parameters: Any) -> Any:
-        raise NotImplementedError
+        """Return the core's model of these parameters."""
 
 
 def _weights(values: Any, name: str) -> npt.NDArray[Any]:
