@@ -16,6 +16,8 @@ Samples = npt.NDArray[Any]
 
 _WIDTHS = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4}
 _UNKNOWN_BYTES = 0xFFFFFFFF
+# Writers to pipes put a length near the largest that some type holds: above this none is believed.
+_LEAST_UNKNOWN_BYTES = 0x7FFF0000
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _WAV_FORMATS = {(_PCM, 8): "u8", (_PCM, 16): "s16le", (_PCM, 24): "s24le", (_PCM, 32): "s32le"}
 _WAV_FORMATS |= {(_FLOAT, 32): "f32le"}
@@ -66,30 +68,37 @@ class Format:
         return _WIDTHS[self.sample] * self.channels
 
 
-def read_blocks(file: BinaryIO, fmt: Format, block_samples: int) -> Iterator[Samples]:
+def read_blocks(
+    file: BinaryIO, fmt: Format, block_samples: int, num_bytes: int | None = None
+) -> Iterator[Samples]:
     """Blocks of `block_samples`, the last shorter: int16 as they are, all else float32 in [-1, 1].
 
-    A file that ends within a frame is read up to the frame; NaN is a SignalError.
+    They end with the file, or after `num_bytes` of it. Half a frame at the end is left out; NaN is a
+    SignalError.
     """
     size = block_samples * fmt.frame_bytes
-    while data := _read_up_to(file, size):
+    left = size if num_bytes is None else num_bytes
+    while data := _read_up_to(file, min(size, left)):
         whole = len(data) // fmt.frame_bytes * fmt.frame_bytes
         if whole:
             yield decode(data[:whole], fmt)
         if len(data) < size:
             return
+        left = size if num_bytes is None else left - size
 
 
-def open_wav(file: BinaryIO) -> Format:
-    """Read the head of a WAV up to its samples, which `read_blocks` then takes to the end of the file.
+def open_wav(file: BinaryIO) -> tuple[Format, int | None]:
+    """Read the head of a WAV up to its samples: their format, and how many bytes they have.
 
-    The size that the head gives is not believed: writers to pipes put 0 or the largest number there.
-    Raises CorruptStream for what is no WAV, SignalError for samples of another kind.
+    None where the length is not known: writers to pipes put 0 or about the largest number there, and then
+    samples go on to the end of the file. Raises CorruptStream for what is no WAV, SignalError for samples of
+    another kind.
     """
     head = _read_up_to(file, 12)
     if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
         raise CorruptStream("not a WAV file: it does not begin with RIFF....WAVE", 0)
     fmt: Format | None = None
+    total, long_size, position = int.from_bytes(head[4:8], "little"), None, 12
     while True:
         head = _read_up_to(file, 8)
         if len(head) < 8:
@@ -98,12 +107,19 @@ def open_wav(file: BinaryIO) -> Format:
         if name == b"data":
             if fmt is None:
                 raise CorruptStream("a WAV file whose samples come before their format")
-            return fmt
+            if size == _UNKNOWN_BYTES and long_size is not None:
+                return fmt, long_size
+            # No samples and more behind them is an empty sound; else the writer did not know.
+            empty = size == 0 and position < total < _LEAST_UNKNOWN_BYTES
+            return fmt, size if empty or 0 < size < _LEAST_UNKNOWN_BYTES else None
         if size > _MAX_CHUNK_BYTES:
             raise CorruptStream(f"a chunk of {size:,} bytes before the samples of a WAV file")
         body = _read_up_to(file, size + size % 2)
+        position += 8 + len(body)
         if name == b"fmt ":
             fmt = _wav_format(body)
+        elif name == b"ds64" and len(body) >= 16:  # EBU Tech 3306: lengths above 32 bits
+            long_size = int.from_bytes(body[8:16], "little")
 
 
 def is_wav(head: bytes) -> bool:

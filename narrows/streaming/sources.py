@@ -33,19 +33,31 @@ def open_source(path: str, fmt: pcm.Format | None = None, limits: Limits = Limit
 
     Raises SignalError for what is no sound, OSError from the file system.
     """
-    file: BinaryIO = sys.stdin.buffer if path == "-" else open(path, "rb", buffering=0)  # noqa: SIM115
+    file = open_input(path)
     if fmt is not None:
         return _blocks(file, fmt)
     head = _head(file)
     rest = cast(BinaryIO, _Joined(head, file))
     if pcm.is_wav(head):
-        return _blocks(rest, pcm.open_wav(rest))
+        return _blocks(rest, *pcm.open_wav(rest))
     if path != "-":
         file.close()
     whole = files.read(io.BytesIO(rest.read()) if path == "-" else path, limits=limits, as_medium="audio")
     if not isinstance(whole, Audio):
         raise SignalError("is no sound")
     return Source(whole.sample_rate_hz, whole.channels, _cut(whole.samples, whole.sample_rate_hz))
+
+
+def open_input(path: str) -> BinaryIO:
+    """A file, `-` for stdin, without a buffer: its lock, held by a thread that still waits for a pipe, would
+    abort the interpreter when it exits.
+    """
+    if path != "-":
+        return cast(BinaryIO, open(path, "rb", buffering=0))
+    try:
+        return cast(BinaryIO, open(sys.stdin.fileno(), "rb", buffering=0, closefd=False))
+    except io.UnsupportedOperation:  # a stdin that is no file, as in a test or a notebook
+        return sys.stdin.buffer
 
 
 def open_microphone(fmt: pcm.Format, name: str | None = None) -> Source:
@@ -56,9 +68,9 @@ def open_microphone(fmt: pcm.Format, name: str | None = None) -> Source:
     return Source(fmt.sample_rate_hz, fmt.channels, blocks, live=True)
 
 
-def _blocks(file: Any, fmt: pcm.Format) -> Source:
+def _blocks(file: Any, fmt: pcm.Format, num_bytes: int | None = None) -> Source:
     size = max(round(BLOCK_S * fmt.sample_rate_hz), 1)
-    return Source(fmt.sample_rate_hz, fmt.channels, pcm.read_blocks(file, fmt, size))
+    return Source(fmt.sample_rate_hz, fmt.channels, pcm.read_blocks(file, fmt, size, num_bytes))
 
 
 def _cut(samples: Array, sample_rate_hz: int) -> Iterator[Array]:

@@ -74,7 +74,7 @@ def test_wav_is_that_of_the_standard_library(sample, tmp_path):
         data = other.readframes(100)
     assert data == pcm.encode(numbers(2), fmt)
     with path.open("rb") as file:
-        assert pcm.open_wav(file) == fmt
+        assert pcm.open_wav(file) == (fmt, len(data))
 
 
 def test_wav_through_a_pipe_has_no_length_and_is_read_to_its_end():
@@ -82,7 +82,7 @@ def test_wav_through_a_pipe_has_no_length_and_is_read_to_its_end():
     data = pcm.wav_head(fmt) + pcm.encode(numbers(1), fmt)
     assert data[40:44] == b"\xff\xff\xff\xff"
     pipe = Trickle(data)
-    assert pcm.open_wav(pipe) == fmt
+    assert pcm.open_wav(pipe) == (fmt, None)
     assert sum(len(block) for block in pcm.read_blocks(pipe, fmt, 33)) == 100
 
 
@@ -92,8 +92,8 @@ def test_float_and_extensible_wavs_with_other_chunks(tmp_path):
         path = tmp_path / "b.wav"
         soundfile.write(path, numbers(2), 48_000, subtype=subtype, format=file_format)
         with path.open("rb") as file:
-            fmt = pcm.open_wav(file)
-            (block,) = pcm.read_blocks(file, fmt, 100)
+            fmt, num_bytes = pcm.open_wav(file)
+            (block,) = pcm.read_blocks(file, fmt, 100, num_bytes)
         assert (fmt.sample_rate_hz, fmt.channels) == (48_000, 2)
         assert np.abs(block[:100] - numbers(2)).max() < 1e-6
 
@@ -119,10 +119,11 @@ def test_what_is_no_wav(data):
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_wav_or_refused(data):
     try:
-        fmt = pcm.open_wav(io.BytesIO(b"RIFF\0\0\0\0WAVE" + data))
+        fmt, num_bytes = pcm.open_wav(io.BytesIO(b"RIFF\0\0\0\0WAVE" + data))
     except (CorruptStream, SignalError):
         return
     assert isinstance(fmt, pcm.Format)
+    assert num_bytes is None or num_bytes >= 0
 
 
 def test_nan_is_refused_and_loud_floats_are_clipped():
@@ -141,3 +142,37 @@ def test_nan_is_refused_and_loud_floats_are_clipped():
 def test_what_is_no_format(text):
     with pytest.raises(OptionError):
         pcm.Format.parse(text)
+
+
+def test_chunks_behind_the_samples_are_no_sound():
+    fmt = pcm.Format("s16le", 16_000, 1)
+    samples = pcm.encode(numbers(1), fmt)
+    title = b"LIST\x1a\0\0\0INFOINAM\x0d\0\0\0a long title\0\0"
+
+    def heard(data, block=33):
+        file = Trickle(data)
+        found, num_bytes = pcm.open_wav(file)
+        return sum(len(part) for part in pcm.read_blocks(file, found, block, num_bytes))
+
+    def with_riff_size(data, size):
+        return data[:4] + size.to_bytes(4, "little") + data[8:]
+
+    assert heard(pcm.wav_head(fmt, len(samples)) + samples + title) == 100
+    assert heard(pcm.wav_head(fmt, len(samples)) + samples + title, block=25) == 100
+    empty = pcm.wav_head(fmt, 0)
+    assert heard(with_riff_size(empty + title, len(empty + title) - 8)) == 0
+    # Lengths that writers to pipes leave: nothing at all, an empty sound's, the largest that some type holds.
+    for riff, size in ((0, 0), (36, 0), (2**32 - 1, 2**32 - 1), (2**31 - 1 + 36, 2**31 - 1), (0, 0x7FFFF000)):
+        head = with_riff_size(empty, riff % 2**32)[:40] + size.to_bytes(4, "little")
+        assert heard(head + samples) == 100, (riff, size)
+
+
+def test_rf64_has_its_length_in_a_chunk_of_its_own():
+    fmt = pcm.Format("s16le", 16_000, 1)
+    samples = pcm.encode(numbers(1), fmt)
+    long = b"ds64" + (28).to_bytes(4, "little") + bytes(8) + len(samples).to_bytes(8, "little") + bytes(12)
+    head = pcm.wav_head(fmt)
+    file = Trickle(b"RF64" + head[4:12] + long + head[12:] + samples + b"LIST\4\0\0\0abcd")
+    found, num_bytes = pcm.open_wav(file)
+    assert (found, num_bytes) == (fmt, 200)
+    assert sum(len(part) for part in pcm.read_blocks(file, found, 7, num_bytes)) == 100
