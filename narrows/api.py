@@ -355,7 +355,7 @@ def decoder(header: bytes, *, state: bytes | None = None, limits: Limits = Limit
     narrows.errors.OptionError: bytes has no sessions: it lacks the trait streaming
     """
     _, parsed = container.read_preamble(container.Input(header), limits)
-    return _streaming(codec_of(parsed)).decoder(parsed, state=state)
+    return _streaming(codec_of(parsed)).decoder(parsed, state=state, limits=limits)
 
 
 def as_signal(value: Any) -> Signal:

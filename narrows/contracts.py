@@ -531,8 +531,8 @@ class StreamingCodec(Codec[T], Protocol[T]):
         """A session that makes packets, from the start or from a saved state."""
         ...
 
-    def decoder(self, header: Header, *, state: bytes | None = None) -> Decoder:
-        """A session that takes packets."""
+    def decoder(self, header: Header, *, state: bytes | None = None, limits: Limits = Limits()) -> Decoder:
+        """A session that takes packets. LimitExceeded where one of them may give more than `limits` allow."""
         ...
 
     def chunk(self, packets: list[Packet], first: int) -> Chunk:
@@ -542,7 +542,7 @@ class StreamingCodec(Codec[T], Protocol[T]):
         """
         ...
 
-    def blocks(self, header: Header, chunks: ChunkSource) -> Iterator[T]:
+    def blocks(self, header: Header, chunks: ChunkSource, *, limits: Limits = Limits()) -> Iterator[T]:
         """The signal in blocks, one in memory at a time; `header` need not know its length."""
         ...
 

@@ -145,7 +145,8 @@ class Stream:
         source = self.reader.source()
         digest = 0
         if "streaming" in found.traits:
-            for block in cast(StreamingCodec[Any], found).blocks(self.header, source):
+            streaming = cast(StreamingCodec[Any], found)
+            for block in streaming.blocks(self.header, source, limits=self.reader.limits):
                 digest = crc32c(canonical_bytes(block), digest)
                 yield block
             source.finish()

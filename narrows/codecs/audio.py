@@ -137,12 +137,14 @@ class _AudioCodec:
         step = profile.default_step - profile.octave_step * octaves
         return round(min(max(step, profile.finest), profile.coarsest))
 
-    def decoder(self, header: Header, *, state: bytes | None = None) -> Decoder:
-        """A session for a stream that begins with `header`."""
+    def decoder(self, header: Header, *, state: bytes | None = None, limits: Limits = Limits()) -> Decoder:
+        """A session for a stream that begins with `header`. LimitExceeded if a packet is too much."""
         rate, channels = header.sample_rate_hz, header.channels
         if not (_core.LEAST_RATE_HZ <= rate <= _core.LARGEST_RATE_HZ and 1 <= channels <= 255):
             raise CorruptStream(f"{self.name} has no {channels} channels of {rate:,} Hz")
         core = _core.AudioDecoder(self._model_of(header), header.params, rate, channels)
+        packet_s = _FRAME_S * core.packet_frames
+        limits.check("max_output_bytes", math.ceil(packet_s * rate) * channels * 4)
         return Decoder(core, header, state)
 
     # ---- files
@@ -180,7 +182,7 @@ class _AudioCodec:
         start, stop = want.span(header.num_samples)
         samples = np.zeros((stop - start, header.channels), np.float32)
         end = 0
-        for first, block in self._decoded(header, chunks, start, stop):
+        for first, block in self._decoded(header, chunks, start, stop, limits):
             end = first + len(block)
             low, high = max(first, start), min(end, stop)
             if low < high:
@@ -189,17 +191,17 @@ class _AudioCodec:
             raise CorruptStream(f"the sound ends at sample {end:,} of {header.num_samples:,}")
         return Audio(samples, header.sample_rate_hz)
 
-    def blocks(self, header: Header, chunks: ChunkSource) -> Iterator[Audio]:
+    def blocks(self, header: Header, chunks: ChunkSource, *, limits: Limits = Limits()) -> Iterator[Audio]:
         """The whole signal, a packet in memory at a time; needs no total."""
-        for _, block in self._decoded(header, chunks, 0, None):
+        for _, block in self._decoded(header, chunks, 0, None, limits):
             if len(block):
                 yield Audio(block, header.sample_rate_hz)
 
     def _decoded(
-        self, header: Header, chunks: ChunkSource, start: int, stop: int | None
+        self, header: Header, chunks: ChunkSource, start: int, stop: int | None, limits: Limits
     ) -> Iterator[tuple[int, Array]]:
         """(first sample, samples) of each packet that is needed for [start, stop)."""
-        session = self.decoder(header)
+        session = self.decoder(header, limits=limits)
         # A packet needs the half block before it, and a resampler its reach, which is less than a packet.
         early = session.packet_samples * 2
         begin = max(0, start - early)
@@ -222,6 +224,10 @@ class _AudioCodec:
                         continue
                     session.seek(packet.seq)
                     begun = True
+                # What is missing before, one packet in memory at a time.
+                while session.next < packet.seq and packet.seq - session.next <= _MOST_LOST:
+                    missing = session.samples_before(session.next)
+                    yield missing, session.push(None)
                 try:
                     block = session.push(packet if packet.payload else None)
                 except PacketError as error:

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 from narrows import container
@@ -26,6 +27,7 @@ REQUEST_EVERY_S = 0.2
 MAX_STREAMS = 64
 LAST_TIMES = 3  # the last packet is sent so often: a receiver that misses it waits for a timeout
 _PENDING_DATAGRAMS = 64
+_HELD_PACKETS = 8  # samples of so many packets at most are in memory for a stream
 _RATE_WINDOW_S = 2.0
 
 Address = Hashable
@@ -223,8 +225,9 @@ class Incoming:
 class Receiver:
     """All streams that arrive at one port.
 
-    `make_decoder` is `narrows.decoder`: header to session. `accept` may refuse a stream by its header. What
-    cannot be used is counted in `counts` and changes nothing; the reason of the last is `problem`.
+    `make_decoder` is `narrows.decoder`: header to session. What cannot be used is counted in `counts` and
+    changes nothing; the reason of the last is `problem`. A stream is refused whose packets are so long that
+    `max_streams` like it could take more than `limits.max_output_bytes`.
     """
 
     def __init__(
@@ -330,6 +333,8 @@ class Receiver:
         if header.media != Media.AUDIO:
             raise PacketError(f"a stream of {header.media.name.lower()}, not of audio")
         decoder = self._make_decoder(stream.header)
+        packet_bytes = ceil(decoder.latency.frame_ms / 1000 * header.sample_rate_hz) * header.channels * 4
+        self._limits.check("max_output_bytes", packet_bytes * _HELD_PACKETS * self._max_streams)
         playout = Playout(decoder, header.sample_rate_hz, header.channels, **self._playout)
         incoming = Incoming(stream, header, playout, address, decoder, now_s, now_s)
         self.streams[stream.session_id] = incoming

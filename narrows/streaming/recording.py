@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from math import ceil
 from typing import Any, BinaryIO, cast
 
 from narrows import container
@@ -24,8 +25,9 @@ _POLL_S = 0.1
 class Recording:
     """Packets into a file, a chunk a second, each flushed: a crash loses at most that second.
 
-    `header` is the session's. Packets come in order; those between that did not come are noted as missing.
-    `finish` writes the rest and END, and leaves the file open.
+    `header` is the session's. Packets come in order, as a decoder accepted them: what it would refuse makes
+    the file unreadable. Those between that did not come are noted as missing. `finish` writes the rest and
+    END, and leaves the file open.
     """
 
     def __init__(self, file: BinaryIO, header: bytes, *, note: str = "") -> None:
@@ -36,14 +38,20 @@ class Recording:
         if note:
             self._writer.metadata(Kind.NOTE, note.encode())
         self._packets: list[Packet] = []
-        self._per_chunk = max(round(CHUNK_S * 1000 / self._session.latency.frame_ms), 1)
+        latency = self._session.latency
+        self._per_chunk = max(round(CHUNK_S * 1000 / latency.frame_ms), 1)
+        # The last packet also gives what the session held back so far.
+        held_ms = latency.frame_ms + latency.lookahead_ms
+        self._most_samples = ceil(held_ms / 1000 * parsed.sample_rate_hz) + 1
         self._next: int | None = None
         self.num_packets = 0
 
     def add(self, packet: Packet) -> None:
-        """The next packet. ValueError for one that is not above the last."""
+        """The next packet. ValueError for one that is not above the last, or adds what no packet can."""
         if self._next is not None and packet.seq < self._next:
             raise ValueError(f"packet {packet.seq} where {self._next} is next")
+        if packet.last and not 0 <= packet.count <= self._most_samples:
+            raise ValueError(f"a last packet of {packet.count} samples; it has at most {self._most_samples}")
         step = self._session.packet_frames
         for seq in range(packet.seq if self._next is None else self._next, packet.seq, step):
             self._put(Packet(seq, 0, 0, b"", key=True))
@@ -93,9 +101,9 @@ def record(
 
     The file is whole, END included, whatever ended it, an exception of `blocks` too.
     """
-    reader = Ahead(blocks)
     num_samples = 0
     with contextlib.ExitStack() as stack:
+        reader = stack.enter_context(Ahead(blocks))
         file = sys.stdout.buffer if path == "-" else stack.enter_context(output.live(path, force=force))
         recording = Recording(file, encoder.header)
         try:
@@ -124,6 +132,7 @@ class Replay:
 
     def __init__(self, file: BinaryIO, limits: Limits = Limits(), *, partial: bool = False) -> None:
         self._reader = container.Reader(file, limits, partial=partial)
+        self._limits = limits
         self.header = self._reader.header
         if self.header.media != Media.AUDIO:
             raise UnsupportedStream(f"this is {self.header.media.name.lower()}, not audio")
@@ -136,7 +145,7 @@ class Replay:
 
     def __iter__(self) -> Iterator[Array]:
         source = self._reader.source()
-        for block in self._codec.blocks(self.header, source):
+        for block in self._codec.blocks(self.header, source, limits=self._limits):
             yield block.samples
         source.finish()
 

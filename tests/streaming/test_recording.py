@@ -4,14 +4,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import narrows
-from narrows.errors import TruncatedStream, UnsupportedStream
+from narrows import container
+from narrows.errors import LimitExceeded, TruncatedStream, UnsupportedStream
 from narrows.files import output
+from narrows.limits import Limits
 from narrows.streaming.recording import Recording, Replay
 
 RATE_HZ = 16_000
@@ -170,3 +173,57 @@ def test_a_recording_survives_kill_minus_nine(tmp_path):
     frames = samples.reshape(-1, 320)
     expected = (np.arange(len(frames)) % 100 / 32_768).astype(np.float32)
     assert np.array_equal(frames, np.repeat(expected[:, np.newaxis], 320, axis=1))
+
+
+def test_a_last_packet_adds_no_more_than_one_can(speech):
+    header, packets = coded(speech[:3200])
+    for count in (-1, 10_000, 2**40):
+        file = io.BytesIO()
+        recording = Recording(file, header)
+        for packet in packets[:4]:
+            recording.add(packet)
+        with pytest.raises(ValueError, match="last packet"):
+            recording.add(replace(packets[4], last=True, count=count))
+        recording.finish()
+        assert np.array_equal(narrows.decode(file.getvalue()).samples, floats(speech[: 4 * 320]))
+
+
+@pytest.mark.parametrize("name", ["speech", "music"])
+def test_blocks_are_bounded_by_limits(name):
+    """A header of a few bytes can ask for 255 channels at 768 kHz and packets of five seconds."""
+    session = narrows.encoder(name, sample_rate_hz=768_000, channels=255, packet_frames=250, quality=0)
+    file = io.BytesIO()
+    container.Writer(file, session.parsed, live=True).finish()
+    data = file.getvalue()
+    for decode in (
+        lambda: narrows.decoder(session.header),
+        lambda: list(Replay(io.BytesIO(data))),
+        lambda: list(narrows.open(data)),
+    ):
+        with pytest.raises(LimitExceeded, match="max_output_bytes"):
+            decode()
+    assert narrows.decoder(session.header, limits=Limits(max_output_bytes=2**33)).packet_frames == 250
+
+
+def test_a_hole_in_a_file_is_concealed_a_packet_at_a_time(speech):
+    """Chunks of a live file may be far apart: what is between them never lies in memory at once."""
+    session = narrows.encoder("speech", sample_rate_hz=RATE_HZ)
+    packets = session.push(speech[:32_000])
+    file = io.BytesIO()
+    recording = Recording(file, session.header)
+    for packet in packets[:50]:
+        recording.add(packet)
+    head = file.getvalue()
+    later = io.BytesIO()
+    recording = Recording(later, session.header)
+    recording.add(packets[50])
+    recording = Recording(later, session.header)
+    far = 30_000
+    recording.add(replace(packets[50], seq=far))
+    for packet in packets[51:]:
+        recording.add(replace(packet, seq=packet.seq - 50 + far))
+    recording._write()
+    chunk = later.getvalue()[2 * len(session.header) :]
+    blocks = [len(block) for block in Replay(io.BytesIO(head + chunk), partial=True)]
+    assert max(blocks) == 320
+    assert sum(blocks) > far * 320

@@ -37,14 +37,15 @@ class Pcm:
     def encoder(self, header: Header, options: Options, *, state: bytes | None = None) -> PcmEncoder:
         return PcmEncoder(Header(header.media, "pcm", 1, header.dims, bytes([options.late])), options, state)
 
-    def decoder(self, header: Header, *, state: bytes | None = None) -> PcmDecoder:
+    def decoder(self, header: Header, *, state: bytes | None = None, limits: Limits = Limits()) -> PcmDecoder:
+        limits.check("max_output_bytes", frame_of(header) * header.channels * 4)
         return PcmDecoder(header, state)
 
     def chunk(self, packets: list[Packet], first: int) -> Chunk:
         payload = varint(packets[0].seq) + b"".join(varint(len(p.payload)) + p.payload for p in packets)
         return Chunk(payload, first, sum(packet.count for packet in packets))
 
-    def blocks(self, header: Header, chunks: ChunkSource) -> Iterator[Audio]:
+    def blocks(self, header: Header, chunks: ChunkSource, *, limits: Limits = Limits()) -> Iterator[Audio]:
         session = self.decoder(header)
         frame = frame_of(header)
         for chunk in chunks:
