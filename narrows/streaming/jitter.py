@@ -119,7 +119,7 @@ class JitterBuffer:
 
     @property
     def finished(self) -> bool:
-        """Whether the packet marked as last has been passed."""
+        """Whether the packet marked as last was taken, or came when it had been given up."""
         return self._last is not None and self._next is not None and self._next > self._last
 
     @property
@@ -144,8 +144,7 @@ class JitterBuffer:
     def put(self, packet: Packet, now_s: float) -> None:
         """A packet that arrived. What cannot be used is counted and dropped."""
         seq = packet.seq
-        beyond = self._last is not None and seq > self._last and not self._far_off(seq)
-        if seq % self.frames or beyond:
+        if seq % self.frames:
             self.counts.refused += 1
             return
         if seq in self._received:
@@ -159,11 +158,11 @@ class JitterBuffer:
         self._received.add(seq)
         if self.next_seq - seq <= self._capacity:
             self._note(now_s, now_s - self.media_s(seq))
-        if packet.last:
-            self._last = seq
         if self._next is not None and seq < self._next:
             if self.started:
                 self.counts.late += 1
+                if packet.last and seq + self._streak * self.frames >= self._next:
+                    self._last = seq  # nothing was played since: the end was only late
                 return
             self._next = seq  # the first to arrive was not the first to be sent
         self._packets[seq] = packet
@@ -171,8 +170,15 @@ class JitterBuffer:
 
     def put_copy(self, packet: Packet) -> None:
         """A coarse copy of a packet, played if the packet itself does not come. Transits ignore it."""
-        if self._next is not None and packet.seq >= self._next and packet.seq not in self._packets:
-            self._copies[packet.seq] = packet
+        seq = packet.seq
+        if self._next is None or seq < self._next or seq % self.frames or self._far_off(seq):
+            return
+        if seq not in self._packets:
+            self._copies[seq] = packet
+
+    def go_on(self) -> None:
+        """What was taken as the last packet was none: a decoder has refused it."""
+        self._last = None
 
     def pull(self, now_s: float, *, quiet: bool = True) -> Due:
         """What to play from `now_s` on. `quiet` says that nobody would miss the next packet."""
@@ -192,11 +198,14 @@ class JitterBuffer:
         if excess < -_SHORT:
             return self._hold()
         rested = now_s - self._shrunk_s >= SHRINK_EVERY_S
-        if excess > _LONG and quiet and rested and self._next != self._last:
+        if excess > _LONG and quiet and rested and not self._ends(self._next):
             self._shrunk_s = now_s
             self.counts.skipped += 1
             return self._take(self._next, Step.SKIP)
         return self._take(self._next, Step.PLAY)
+
+    def _ends(self, seq: int) -> bool:
+        return seq in self._packets and self._packets[seq].last
 
     def _hold(self) -> Due:
         self.counts.held += 1
@@ -208,6 +217,7 @@ class JitterBuffer:
         self._received.discard(seq - _MEMORY_PACKETS * self.frames)
         if packet is not None or copy is not None:
             self._streak = 0
+            self._last = seq if packet is not None and packet.last else None
             self.counts.played += 1
             self.counts.copied += packet is None
             return Due(step, seq, packet or copy, copied=packet is None)

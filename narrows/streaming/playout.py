@@ -43,7 +43,7 @@ class Playout:
     """One received stream. `put` packets as they come, `read` samples as they are needed.
 
     Samples are float32 [time, channels] at `sample_rate_hz`. `on_packet` gets each packet, in order, when it
-    is decoded; copies are not shown to it.
+    was decoded; copies, and what the decoder refused, are not shown to it.
     """
 
     def __init__(
@@ -143,8 +143,6 @@ class Playout:
 
     def _decode(self, due: Due) -> Floats:
         packet = due.packet
-        if packet is not None and not due.copied and self.on_packet is not None:
-            self.on_packet(packet)
         begin_s = time.thread_time()
         refused = False
         if self._jumped:
@@ -155,12 +153,15 @@ class Playout:
             block = self._decoder.push(packet)
         except PacketError:
             refused = True
+            self.buffer.go_on()
             block = self._decoder.push(None)
         self.played.decode_cpu_s += time.thread_time() - begin_s
         self.played.refused_packets += refused
         samples = np.asarray(block, dtype=np.float32).reshape(-1, self.channels)
         if packet is None or refused:
             self.played.concealed += len(samples)
+        elif not due.copied and self.on_packet is not None:
+            self.on_packet(packet)
         return samples
 
     def _emit(self, block: Floats) -> None:

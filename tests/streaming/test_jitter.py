@@ -262,3 +262,43 @@ def test_whatever_the_network_does_each_packet_is_played_once_in_order(seed, los
     arrived = 150 - channel.num_lost
     assert buffer.counts.received == arrived
     assert len(seqs) + buffer.counts.late == arrived
+
+
+def test_copies_at_odd_distances_or_far_off_are_not_kept():
+    buffer = JitterBuffer(0.1, frames=5)
+    buffer.put(Packet(100, 0, 0, b"x", key=True), 0)
+    for seq in (95, 103, 105, 110, 10**9 * 5):
+        buffer.put_copy(Packet(seq, 0, 0, b"copy", key=True))
+    taken = [buffer.pull(0.2 + 0.1 * i) for i in range(4)]
+    assert [(due.seq, due.copied) for due in taken] == [(100, False), (105, True), (110, True), (115, False)]
+    assert taken[3].step == Step.LOSE
+    assert not buffer._copies
+
+
+def test_an_end_that_a_decoder_refuses_is_no_end():
+    buffer = JitterBuffer(PACKET_S)
+    for seq in range(20):
+        buffer.put(packet(seq, last=seq in (5, 19)), seq * PACKET_S)
+    steps = []
+    for tick in range(24):
+        due = buffer.pull(1 + tick * PACKET_S)
+        steps.append((due.step, due.seq))
+        if due.seq == 5:
+            assert buffer.finished
+            buffer.go_on()
+            assert not buffer.finished
+    assert [seq for step, seq in steps if step in (Step.PLAY, Step.SKIP)] == list(range(20))
+    assert buffer.finished
+
+
+def test_an_end_that_comes_late_is_the_end():
+    buffer = JitterBuffer(PACKET_S)
+    for seq in range(3):
+        buffer.put(packet(seq), seq * PACKET_S)
+    for tick in range(5):
+        buffer.pull(0.05 + tick * PACKET_S)
+    assert buffer.counts.lost == 2
+    buffer.put(packet(1, last=True), 0.15)  # a duplicate, and no end: packets after it were played
+    assert not buffer.finished
+    buffer.put(packet(3, last=True), 0.15)
+    assert buffer.finished

@@ -1,6 +1,7 @@
 """Senders and receivers over a simulated network, in simulated time."""
 
 import heapq
+import io
 import random
 
 import numpy as np
@@ -12,6 +13,7 @@ from narrows.errors import OptionError, PacketError
 from narrows.streaming import wire
 from narrows.streaming.channel import Channel
 from narrows.streaming.live import Receiver, Sender
+from narrows.streaming.recording import Recording
 
 RATE_HZ = 16_000
 BLOCK = 320
@@ -240,3 +242,47 @@ def test_a_header_that_fits_no_datagram_is_refused_at_the_start():
 
     with pytest.raises(OptionError, match="header"):
         Sender(Encoder())
+
+
+def test_a_header_that_asks_for_too_much_is_refused():
+    receiver = Receiver(narrows.decoder)
+    for rate_hz, channels in ((768_000, 255), (768_000, 64)):
+        encoder = narrows.encoder("speech", sample_rate_hz=rate_hz, channels=channels, packet_frames=25)
+        receiver.handle(wire.pack_header(wire.Stream(encoder.header, 1)), 0)
+        assert receiver.streams == {}
+        assert "max_output_bytes" in receiver.problem
+    encoder = narrows.encoder("music", sample_rate_hz=48_000, channels=8, packet_frames=25)
+    receiver.handle(wire.pack_header(wire.Stream(encoder.header, 2)), 0)
+    assert set(receiver.streams) == {2}
+
+
+@pytest.mark.parametrize("count", [10_000, 2**47])
+def test_a_forged_end_ends_neither_the_stream_nor_its_recording(speech, count):
+    """The checksum finds mix-ups, not forgery: who knows header and session can make such a packet."""
+    name, sound = "speech", speech[:48_000]
+    sender = Sender(narrows.encoder(name, sample_rate_hz=RATE_HZ), session_id=1)
+    forger = wire.Stream(sender.stream.header, 1)
+    receiver = Receiver(narrows.decoder)
+    file = io.BytesIO()
+    recording = Recording(file, sender.stream.header)
+    incoming = None
+    for tick in range(4 * 200):
+        now = tick * 0.005
+        if tick % 4 == 0 and tick // 4 * 320 < len(sound):
+            datagrams = sender.push(sound[tick // 4 * 320 :][:320], now)
+            if tick // 4 == 80:
+                forged = Packet(80, 80 * 320, count, b"\x01\x02", key=True, last=True)
+                receiver.handle(wire.pack(forged, forger), now)
+            if (tick // 4 + 1) * 320 >= len(sound):
+                datagrams += sender.finish(now)
+            for datagram in datagrams:
+                receiver.handle(datagram, now)
+        for incoming in receiver.streams.values():
+            incoming.playout.on_packet = recording.add
+            incoming.playout.read(80, now)
+    recording.finish()
+    assert incoming.playout.finished
+    assert incoming.playout.played.refused_packets == 1
+    assert incoming.playout.buffer.counts.played > 140
+    samples = narrows.decode(file.getvalue()).samples
+    assert len(samples) == len(sound)
