@@ -167,6 +167,10 @@ def decode(args: argparse.Namespace, terminal: Terminal) -> int:
     from narrows.streaming.recording import Replay
     from narrows.streaming.sinks import replay
 
+    if args.speaker and (args.output is not None or args.pcm):
+        raise OptionError(
+            f"--speaker and {'-o' if args.output is not None else '--pcm'} say two things: give one"
+        )
     path = None if args.speaker else _to(args, binary=True)
     file = sys.stdin.buffer if args.input == "-" else open(args.input, "rb")  # noqa: SIM115
     with contextlib.nullcontext() if args.input == "-" else file, _first_interrupt() as stop:
@@ -194,12 +198,13 @@ def send(args: argparse.Namespace, terminal: Terminal) -> int:
     sender = Sender(_encoder(args, source))
     simulated = bool(args.loss or args.delay_ms or args.jitter_ms or args.duplicate)
     teller = _Teller(terminal, "sender", args.json)
-    with udp.Endpoint(channel=channel if simulated else None) as endpoint, _first_interrupt() as stop:
+    channel_or_none = channel if simulated else None
+    with udp.Endpoint(to=address, channel=channel_or_none) as endpoint, _first_interrupt() as stop:
         udp.send(
             sender,
             source.blocks,
             endpoint,
-            address,
+            endpoint.peer,
             source.sample_rate_hz,
             paced=not (args.fast or source.live),
             stop=stop.is_set,

@@ -12,43 +12,49 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any
 
 from narrows.errors import OptionError, PacketError
 from narrows.streaming import wire
 from narrows.streaming.channel import Channel
 from narrows.streaming.live import Incoming, Receiver, Sender
 
-T = TypeVar("T")
 Address = tuple[str, int]
 
 TICK_S = 0.005
 _BUFFER_BYTES = 1 << 20
 _READ_AHEAD_BLOCKS = 64
+_LET_GO_S = 0.5  # for a source to let go of what it holds; one that waits for a pipe is left waiting
 
 
 class Endpoint:
     """A UDP socket, and in front of what it sends perhaps a simulated network.
 
-    Raises OSError naming the address where it cannot be bound, as when the port is in use.
+    `bind` is where it listens; without, it only sends, to `to`. Names are looked up once, here: `peer` is
+    `to` as sockets take it. Raises OSError naming the address where there is none such or it cannot be bound,
+    as when the port is in use.
     """
 
-    def __init__(self, bind: Address | None = None, *, channel: Channel | None = None) -> None:
+    def __init__(
+        self, bind: Address | None = None, *, to: Address | None = None, channel: Channel | None = None
+    ) -> None:
         self.channel = channel
         self._waiting: list[tuple[float, int, bytes, Address]] = []
         self._number = 0
-        host = bind[0] if bind else "127.0.0.1"
-        self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        family, self.peer = _resolved(to or bind or ("127.0.0.1", 0))
+        if bind is not None:
+            family, local = _resolved(bind)
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         with contextlib.suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
         if bind is not None:
             try:
-                self._socket.bind(bind)
+                self._socket.bind(local)
             except OSError as error:
                 self._socket.close()
-                raise OSError(error.errno, error.strerror, f"{bind[0]}:{bind[1]}") from None
+                raise OSError(error.errno, error.strerror, spell_address(bind)) from None
 
     def __enter__(self) -> Endpoint:
         return self
@@ -102,11 +108,8 @@ class Endpoint:
 
     def _put(self, datagram: bytes, address: Address) -> None:
         # A full buffer, an absent receiver or a network that is away is a loss like any other.
-        try:
+        with contextlib.suppress(OSError):
             self._socket.sendto(datagram, address)
-        except OSError as error:
-            if isinstance(error, socket.gaierror):  # not away: there is no such name
-                raise
 
 
 def parse_address(text: str, default_host: str = "127.0.0.1") -> Address:
@@ -120,6 +123,29 @@ def parse_address(text: str, default_host: str = "127.0.0.1") -> Address:
     if not port.isdigit() or not 0 <= int(port) < 65_536:
         raise OptionError(f"an address is HOST:PORT, not {text!r}")
     return host.strip("[]") or default_host, int(port)
+
+
+def spell_address(address: Address) -> str:
+    """The inverse of `parse_address`.
+
+    >>> from narrows.streaming.udp import spell_address
+    >>> spell_address(("::1", 5004))
+    '[::1]:5004'
+    """
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _resolved(address: Address) -> tuple[int, Any]:
+    """The family of an address, and what a socket of that family takes. OSError for a name that is none."""
+    host, port = address[:2]
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, spell_address(address)) from None
+    # Names of both families mean the older one, which the other side's default listens at.
+    family, _, _, _, resolved = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return int(family), resolved
 
 
 def send(
@@ -140,21 +166,21 @@ def send(
     """
     begin_s = time.monotonic()
     num_samples = 0
-    reader = Ahead(blocks)
-    while not stop():
-        more, block = reader.take()
-        if not more:
-            break
-        if block is None:
-            _serve(sender, endpoint, time.monotonic() + TICK_S)
-            continue
-        num_samples += len(block)
-        due_s = begin_s + num_samples / sample_rate_hz if paced else time.monotonic()
-        _serve(sender, endpoint, due_s)
-        now_s = time.monotonic()
-        for datagram in sender.push(block, now_s):
-            endpoint.send(datagram, address, now_s)
-        tick(now_s)
+    with Ahead(blocks) as reader:
+        while not stop():
+            more, block = reader.take()
+            if not more:
+                break
+            if block is None:
+                _serve(sender, endpoint, time.monotonic() + TICK_S)
+                continue
+            num_samples += len(block)
+            due_s = begin_s + num_samples / sample_rate_hz if paced else time.monotonic()
+            _serve(sender, endpoint, due_s)
+            now_s = time.monotonic()
+            for datagram in sender.push(block, now_s):
+                endpoint.send(datagram, address, now_s)
+            tick(now_s)
     now_s = time.monotonic()
     for datagram in sender.finish(now_s):
         endpoint.send(datagram, address, now_s)
@@ -179,11 +205,33 @@ def receive(
 
     `opened` is called for each new stream and returns what takes its samples, float32 [time, channels],
     from the first that is played, at the pace of the clock. A stream ends after its last packet, or when
-    nothing was heard of it for `stream_idle_s` (by default `idle_s`); then `closed` is called. `idle_s`
-    without any stream ends the loop.
+    nothing was heard of it for `stream_idle_s` (by default `idle_s`); then `closed` is called, and also
+    whatever ends the loop. `idle_s` without any stream ends it.
     """
-    stream_idle_s = idle_s if stream_idle_s is None else stream_idle_s
     players: dict[int, _Player] = {}
+    try:
+        _receive(
+            receiver, endpoint, players, opened, closed, stop, tick,
+            idle_s, idle_s if stream_idle_s is None else stream_idle_s, once,
+        )  # fmt: skip
+    finally:
+        with contextlib.ExitStack() as stack:  # all of them, also where closing one fails
+            for player in players.values():
+                stack.callback(closed, player.incoming)
+
+
+def _receive(
+    receiver: Receiver,
+    endpoint: Endpoint,
+    players: dict[int, _Player],
+    opened: Callable[[Incoming], Callable[[Any], None]],
+    closed: Callable[[Incoming], None],
+    stop: Callable[[], bool],
+    tick: Callable[[float], None],
+    idle_s: float | None,
+    stream_idle_s: float | None,
+    once: bool,
+) -> None:
     seen = False
     heard_s = next_s = time.monotonic()
     while not stop():
@@ -210,8 +258,6 @@ def receive(
         heard_s = now_s if players else heard_s
         if (once and seen and not players) or (idle_s is not None and now_s - heard_s > idle_s):
             return
-    for player in players.values():
-        closed(player.incoming)
 
 
 class _Player:
@@ -247,20 +293,42 @@ def _serve(sender: Sender, endpoint: Endpoint, until_s: float) -> None:
 
 
 class Ahead:
-    """Blocks read by a thread of their own, so that a pipe that stalls stalls nothing else."""
+    """Blocks read by a thread of their own, so that a pipe that stalls stalls nothing else.
+
+    Leaving it as a context ends the thread, and closes the blocks if they are a generator: a microphone is
+    let go. A thread that waits for a pipe ends with the pipe, or with the process.
+    """
 
     def __init__(self, blocks: Iterable[Any]) -> None:
         self._waiting: queue.Queue[tuple[bool, Any]] = queue.Queue(_READ_AHEAD_BLOCKS)
         self._blocks = blocks
-        threading.Thread(target=self._read, name="narrows-read", daemon=True).start()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="narrows-read", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Ahead:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        with contextlib.suppress(queue.Empty):
+            while True:  # room for what the thread may be waiting to put
+                self._waiting.get_nowait()
+        self._thread.join(_LET_GO_S)
 
     def _read(self) -> None:
+        end: BaseException | None = None
         try:
             for block in self._blocks:
                 self._waiting.put((True, block))
-            self._waiting.put((False, None))
+                if self._closed.is_set():
+                    break
+            if isinstance(self._blocks, Generator):
+                self._blocks.close()
         except BaseException as error:
-            self._waiting.put((False, error))
+            end = error
+        if not self._closed.is_set():
+            self._waiting.put((False, end))
 
     def take(self, timeout_s: float = 0) -> tuple[bool, Any]:
         """(True, block), (True, None) where none has come in time, (False, None) at the end.

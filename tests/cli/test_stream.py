@@ -155,6 +155,7 @@ def test_the_first_interrupt_finishes_the_file(tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 0, errors
+    assert b"Fatal" not in errors  # the thread that reads still waits for the pipe, and is left waiting
     samples = narrows.decode(path.read_bytes()).samples
     assert len(samples) >= 2 * 16_000
 
@@ -293,6 +294,8 @@ def test_clear_errors(tmp_path, sound, capsys):
             (("encode", wav, "--mic", "-o", "-"), "two things"),
             (("decode", wav, "-o", "-"), "not a Narrows stream"),
             (("receive", "--listen", "5", "--speaker", "-o", "x.wav"), "two things"),
+            (("decode", wav, "--speaker", "-o", "x.wav"), "two things"),
+            (("decode", wav, "--speaker", "--pcm", "s16le"), "two things"),
         ]  # fmt: skip
         for arguments, words in cases:
             code, errors = here(*arguments), capsys.readouterr().err

@@ -208,3 +208,90 @@ def test_a_port_in_use_is_named():
 def test_what_is_no_address(text):
     with pytest.raises(OptionError, match="HOST:PORT"):
         udp.parse_address(text)
+
+
+def test_what_is_open_is_closed_whatever_ends_the_loop(speech):
+    """A disk that is full, say: the other streams' files still get their heads and ENDs."""
+    closed = []
+
+    def opened(incoming):
+        def take(block):
+            if incoming.stream.session_id == 2:
+                raise OSError(28, "no space left")
+
+        return take
+
+    with udp.Endpoint(("127.0.0.1", 0)) as endpoint, udp.Endpoint() as other:
+        for session in (1, 2):
+            sender = Sender(encoder(), session_id=session)
+            for datagram in sender.push(speech[:3200], 0):
+                other.send(datagram, ("127.0.0.1", endpoint.port), 0)
+        end_s = time.monotonic() + LIMIT_S
+        with pytest.raises(OSError, match="no space"):
+            udp.receive(
+                Receiver(narrows.decoder), endpoint, opened=opened,
+                closed=lambda incoming: closed.append(incoming.stream.session_id),
+                stop=lambda: time.monotonic() > end_s,
+            )  # fmt: skip
+    assert sorted(closed) == [1, 2]
+
+
+def test_ipv6_and_names_are_looked_up_once(speech, monkeypatch):
+    looked_up = []
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: looked_up.append(a[0]) or real(*a, **k))
+    hosts = ["localhost", "127.0.0.1"]
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("::1", 0))
+            hosts.append("::1")
+        except OSError:
+            pass  # this machine has no IPv6
+    for host in hosts:
+        with udp.Endpoint(("127.0.0.1" if host == "localhost" else host, 0)) as endpoint:
+            looked_up.clear()
+            with udp.Endpoint(to=(host, endpoint.port)) as sending:
+                for _ in range(5):
+                    sending.send(b"hello", sending.peer, 0)
+            assert looked_up == [host]
+            got = [datagram for datagram, _ in endpoint.receive(time.monotonic() + 0.1)]
+            assert got == [b"hello"] * 5
+
+
+def test_a_name_that_is_none_is_said(monkeypatch):
+    def nothing(*_, **__):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nothing)
+    with pytest.raises(OSError, match="not known") as caught:
+        udp.Endpoint(to=("no.such.host", 5))
+    assert caught.value.filename == "no.such.host:5"
+
+
+def test_a_source_is_let_go_when_nobody_reads_on():
+    closed = threading.Event()
+
+    def endless():
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.set()
+
+    with udp.Ahead(endless()) as reader:
+        while reader.take(1)[1] is None:
+            pass
+    assert closed.wait(LIMIT_S)
+    reader._thread.join(LIMIT_S)
+    assert not reader._thread.is_alive()
+
+
+def test_what_a_source_raises_is_raised_to_who_reads():
+    def broken():
+        yield 1
+        raise ValueError("unplugged")
+
+    with udp.Ahead(broken()) as reader:
+        assert reader.take(LIMIT_S) == (True, 1)
+        with pytest.raises(ValueError, match="unplugged"):
+            reader.take(LIMIT_S)
