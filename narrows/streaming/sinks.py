@@ -6,8 +6,9 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
+from itertools import chain, count
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 from narrows.files import output
 from narrows.signals import Array
@@ -57,7 +58,7 @@ class FileSink:
 
 
 class RecordingSink:
-    """The packets of a stream into a `.nrws` file, as they are played; samples are not needed."""
+    """The packets of a stream into a `.nrws` file, as they are decoded; samples are not needed."""
 
     def __init__(self, path: str | os.PathLike[str], incoming: Incoming, *, force: bool) -> None:
         self._stack = contextlib.ExitStack()
@@ -93,20 +94,36 @@ class Sinks:
     ) -> None:
         self._path, self._sample, self._speaker, self._force = path, sample, speaker, force
         self._open: dict[int, Sink] = {}
+        self._written: set[str] = set()
         self._num_opened = 0
 
     def open(self, incoming: Incoming) -> Callable[[Array], None]:
-        """A sink for a stream: what takes its samples. On stdout there is room for one stream only."""
-        path = self._path
-        if path is not None and self._num_opened:
-            named = Path(path)
-            session = f"{incoming.stream.session_id:08x}"
-            path = None if path == "-" else str(named.with_name(f"{named.stem}.{session}{named.suffix}"))
+        """A sink for a stream: what takes its samples. On stdout there is room for one stream only.
+
+        A stream that paused for long and goes on gets a file of its own again, with a number in its name.
+        """
         speaker = self._speaker and not self._num_opened
+        if self._path is None or self._path == "-":
+            path = None if self._num_opened else self._path
+        else:
+            path = self._free_name(incoming.stream.session_id)
+            self._written.add(path)
         sink = open_sink(incoming, path, sample=self._sample, speaker=speaker, force=self._force)
         self._num_opened += 1
         self._open[incoming.stream.session_id] = sink
         return sink.write
+
+    def _free_name(self, session_id: int) -> str:
+        """The path asked for, the first time; then names nothing was written to in this run, nor, unless
+        `force`, before.
+        """
+        named = Path(cast(str, self._path))
+        if not self._num_opened:
+            return str(named)
+        session = f"{session_id:08x}"
+        numbers = (f"{session}.{number}" for number in count(2))
+        names = (str(named.with_name(f"{named.stem}.{n}{named.suffix}")) for n in chain([session], numbers))
+        return next(n for n in names if n not in self._written and (self._force or not os.path.exists(n)))
 
     def close(self, incoming: Incoming) -> None:
         """Finish the sink of a stream."""
