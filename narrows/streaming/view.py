@@ -13,6 +13,7 @@ import queue
 import struct
 import threading
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +29,7 @@ _PAGE = Path(__file__).with_name("view.html")
 _BLOCK_S = 0.02
 _MOST_WAITING = 256  # messages for a page that does not keep up; then it misses some
 _MAX_CLIENTS = 32
+_LOOK_EVERY_S = 0.25  # whether a page that is told nothing is still there
 # The page is whole in itself: whatever else it were made to load is refused by the browser.
 _HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
@@ -50,6 +52,7 @@ class View:
         except ImportError as error:
             raise MissingExtra("the page", "live") from error
         self._page = _PAGE.read_bytes()
+        self._name = address[0]
         self._clients: set[queue.Queue[Any]] = set()
         self._lock = threading.Lock()
         self._current: str | None = None
@@ -129,6 +132,8 @@ class View:
     def _answer(self, connection: Any, request: Any) -> Any:
         """The page for a browser that asks for it; None lets a WebSocket of our own page through."""
         path = urlsplit(request.path).path
+        if not self._is_ours(request.headers.get("Host", "")):
+            return connection.respond(403, "this server has another name\n")
         if path == "/live":
             origin = request.headers.get("Origin")
             if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
@@ -147,19 +152,49 @@ class View:
         response.body = self._page
         return response
 
+    def _is_ours(self, host: str) -> bool:
+        """Whether a browser was led here by an address, `localhost` or the name given. Any other name may be
+        a stranger's that was made to lead here (DNS rebinding), and its pages would pass for ours.
+        """
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name in ("localhost", self._name.lower()):
+            return True
+        try:
+            ip_address(name)
+        except ValueError:
+            return False
+        return True
+
     def _talk(self, connection: Any) -> None:
         client: queue.Queue[Any] = queue.Queue(_MOST_WAITING)
         with self._lock:
+            if len(self._clients) >= _MAX_CLIENTS:
+                return
             if self._current is not None:
                 client.put(self._current)
             self._clients.add(client)
         try:
             with contextlib.suppress(self._closed_error, OSError):
-                while (message := client.get()) is not None:
-                    connection.send(message)
+                self._pass_on(client, connection)
         finally:
             with self._lock:
                 self._clients.discard(client)
+
+    def _pass_on(self, client: queue.Queue[Any], connection: Any) -> None:
+        """Send what the queue brings, until it brings None or the page is gone: then `recv` raises."""
+        while True:
+            try:
+                message = client.get(timeout=_LOOK_EVERY_S)
+            except queue.Empty:
+                with contextlib.suppress(TimeoutError):
+                    connection.recv(timeout=0)
+                continue
+            if message is None:
+                return
+            connection.send(message)
 
 
 def _offer(client: queue.Queue[Any], message: Any) -> None:

@@ -132,6 +132,34 @@ def test_other_sites_may_not_listen(station):
         messages(station, 1, origin="http://elsewhere.example")
 
 
+@pytest.mark.parametrize("host", ["evil.example:80", "evil.example", "", "[::1", "127.0.0.1.evil.example"])
+def test_a_name_that_was_made_to_lead_here_is_refused(station, host):
+    """DNS rebinding: then Origin and Host agree, and are both a stranger's."""
+    request = urllib.request.Request(station.view.url, headers={"Host": host})
+    with pytest.raises(urllib.error.HTTPError, match=r"40[03]") as caught:
+        urllib.request.urlopen(request, timeout=LIMIT_S)
+    caught.value.close()
+
+
+@pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1", "192.0.2.7:8080", "[::1]:99"])
+def test_addresses_are_no_strangers(station, host):
+    request = urllib.request.Request(station.view.url, headers={"Host": host})
+    with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
+        assert answer.status == 200
+
+
+def test_pages_that_were_left_make_room_also_without_a_stream(station):
+    from websockets.sync.client import connect
+
+    for _ in range(40):
+        with connect(station.view.url.replace("http", "ws") + "live"):
+            pass
+        end = time.monotonic() + LIMIT_S
+        while station.view.num_clients > 5 and time.monotonic() < end:
+            time.sleep(0.02)
+        assert station.view.num_clients <= 5
+
+
 def test_a_page_that_does_not_read_is_no_burden(station, speech):
     from websockets.sync.client import connect
 
