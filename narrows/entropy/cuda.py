@@ -248,7 +248,8 @@ def encode(
     for source, which in zip(sources, indexes, strict=True):
         n = source.numel()
         # No index costs more than the dearest table, and a chunk has 2^22 symbols at most.
-        most = max(1, (there.most_256 * n + target // 2) // target, -(-n // _MAX_CHUNK_SYMBOLS))
+        most = (there.most_256 * n + target // 2) // target
+        most = max(1, most if most <= 4 else (most + 2) // 4 * 4, -(-n // _MAX_CHUNK_SYMBOLS))
         records.append(
             [
                 *(source.data_ptr(), which.data_ptr(), n),

@@ -347,6 +347,8 @@ def split(index: Sequence[int], tables: Sequence[Table], chunk_bytes: int) -> It
     """Yield the chunks of a payload: equal numbers of symbols, by expected bytes."""
     target = 2048 * chunk_bytes
     num_chunks = max(1, (expected_cost(index, tables) + target // 2) // target)
+    if num_chunks > 4:
+        num_chunks = (num_chunks + 2) // 4 * 4
     each = -(-len(index) // num_chunks)
     each = min(max((each + 31) // 32 * 32, 32), 2**22)
     for first in range(0, max(1, len(index)), each):

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <variant>
@@ -38,9 +39,16 @@ struct ChunkRange {
     size_t first_symbol, num_symbols;
 };
 
-// Appends the payload to `payload`. Contiguous int8, int16 and int32 symbols and uint8 and uint16 indexes are read in
+// Room for exactly so many bytes; null if there is none.
+using Allocate = std::function<uint8_t*(size_t num_bytes)>;
+
+// Writes the payload to what `allocate`, called once, gives. Contiguous int8, int16 and int32 symbols and uint8 and uint16 indexes are read in
 // place, others a block at a time. bad_argument, with `what`, if lengths differ, a symbol is beyond int32, an index
-// names no table, or a symbol lies outside a table without an escape; `payload` is then unchanged.
+// names no table, or a symbol lies outside a table without an escape; nothing is then allocated.
+[[nodiscard]] Status encode(const Integers& symbols, const Integers& index, const Tables& tables,
+                            const EncodeOptions& options, const Allocate& allocate, std::string& what);
+
+// Appends it to `payload`.
 [[nodiscard]] Status encode(const Integers& symbols, const Integers& index, const Tables& tables,
                             const EncodeOptions& options, std::vector<uint8_t>& payload, std::string& what);
 

@@ -74,6 +74,9 @@ std::string tables_differ(uint32_t stream, uint32_t installed);
 inline uint32_t load32(const uint8_t* p) noexcept {
     return p[0] | uint32_t{p[1]} << 8 | uint32_t{p[2]} << 16 | uint32_t{p[3]} << 24;
 }
+inline void store32(uint8_t* p, uint32_t value) noexcept {
+    for (unsigned i = 0; i < 4; ++i) p[i] = static_cast<uint8_t>(value >> (8 * i));
+}
 void append32(std::vector<uint8_t>& bytes, uint32_t value);
 
 }  // namespace narrows

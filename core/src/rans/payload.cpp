@@ -144,7 +144,8 @@ constexpr size_t kMaxChunkSymbols = size_t{1} << 22;
 
 size_t chunk_symbols(size_t n, uint64_t cost, uint32_t chunk_bytes) {
     const uint64_t target = uint64_t{chunk_bytes} * 2048;
-    const uint64_t chunks = std::max<uint64_t>((cost + target / 2) / target, 1);
+    uint64_t chunks = std::max<uint64_t>((cost + target / 2) / target, 1);
+    if (chunks > 4) chunks = (chunks + 2) / 4 * 4;  // so that 2 or 4 threads have equal parts
     const size_t each = static_cast<size_t>((n + chunks - 1) / chunks);
     return std::clamp<size_t>((each + 31) / 32 * 32, 32, kMaxChunkSymbols);
 }
@@ -180,7 +181,7 @@ class ChunkEncoder {
           index_(index, block_),
           cost_(expected_cost<Index>(index, first, count, tables)) {}
 
-    // Appends the chunk to `bytes`.
+    // Puts the chunk into `bytes`, which is empty.
     Status run(const EncodeOptions& options, std::vector<uint8_t>& bytes, std::string& what) {
         const TableView view(tables_);
         const uint32_t log2 = log2_lanes(cost_);
@@ -227,16 +228,15 @@ class ChunkEncoder {
         // Stored takes a byte a symbol at least, and at most 8 bytes less of header.
         if (header.body_bytes() + 8 > count_ && store(header, bytes)) return Status::ok;
 
-        bytes.reserve(bytes.size() + header_bytes(header) + header.body_bytes() + 4);
+        bytes.reserve(header_bytes(header) + header.body_bytes());
         append_header(bytes, header);
-        const size_t at = bytes.size();
-        bytes.resize(at + 2 * size_t{header.num_words});
         if constexpr (std::endian::native == std::endian::little) {
-            if (header.num_words) std::memcpy(bytes.data() + at, words, 2 * size_t{header.num_words});
+            const auto* const low = reinterpret_cast<const uint8_t*>(words);
+            bytes.insert(bytes.end(), low, low + 2 * size_t{header.num_words});
         } else {
             for (size_t i = 0; i < header.num_words; ++i) {
-                bytes[at + 2 * i] = static_cast<uint8_t>(words[i]);
-                bytes[at + 2 * i + 1] = static_cast<uint8_t>(words[i] >> 8);
+                bytes.push_back(static_cast<uint8_t>(words[i]));
+                bytes.push_back(static_cast<uint8_t>(words[i] >> 8));
             }
         }
         for (uint32_t lane = 0; lane < job.lanes; ++lane) append32(bytes, job.states[lane]);
@@ -297,7 +297,7 @@ class ChunkEncoder {
         return crc;
     }
 
-    // Appends the chunk as stored if that is shorter.
+    // Puts the chunk there as stored if that is shorter.
     bool store(const ChunkHeader& coded, std::vector<uint8_t>& bytes) {
         ChunkHeader header = coded;
         header.profile = Profile::raw;
@@ -309,7 +309,7 @@ class ChunkEncoder {
         });
         header.num_side_bytes = header.bits * header.num_symbols;
         if (header_bytes(header) + header.body_bytes() >= header_bytes(coded) + coded.body_bytes()) return false;
-        bytes.reserve(bytes.size() + header_bytes(header) + header.body_bytes() + 4);
+        bytes.reserve(header_bytes(header) + header.body_bytes());
         append_header(bytes, header);
         for_each_block([&](size_t, size_t count, const Symbol* symbols, const Index*) {
             for (size_t k = 0; k < count; ++k)
@@ -331,34 +331,30 @@ class ChunkEncoder {
 
 template <typename Symbol, typename Index>
 Status encode_typed(const Integers& symbols, const Integers& index, const Tables& tables, const EncodeOptions& options,
-                    std::vector<uint8_t>& payload, std::string& what) {
+                    const Allocate& allocate, std::string& what) {
     const size_t n = symbols.size();
     const size_t each = chunk_symbols(n, expected_cost<Index>(index, 0, n, tables), options.chunk_bytes);
     const size_t num_chunks = std::max<size_t>(1, (n + each - 1) / each);
-    const auto encode_chunk = [&](size_t i, std::vector<uint8_t>& bytes, std::string& why) {
+    std::vector<std::vector<uint8_t>> chunks(num_chunks);
+    Status status = for_each(num_chunks, options.threads, what, [&](size_t i, std::string& why) {
         ChunkEncoder<Symbol, Index> chunk(symbols, index, i * each, std::min(each, n - i * each), tables);
-        return chunk.run(options, bytes, why);
-    };
-    const size_t begin = payload.size();
-    if (options.threads == 1 || num_chunks == 1) {
-        for (size_t i = 0; i < num_chunks; ++i)
-            if (const Status status = encode_chunk(i, payload, what); status != Status::ok) {
-                payload.resize(begin);
-                return status;
-            }
-    } else {
-        std::vector<std::vector<uint8_t>> chunks(num_chunks);
-        const Status status = for_each(num_chunks, options.threads, what, [&](size_t i, std::string& why) {
-            return encode_chunk(i, chunks[i], why);
-        });
-        if (status != Status::ok) return status;
-        size_t total = begin + 4;
-        for (const auto& chunk : chunks) total += chunk.size();
-        payload.reserve(total);
-        for (const auto& chunk : chunks) payload.insert(payload.end(), chunk.begin(), chunk.end());
+        return chunk.run(options, chunks[i], why);
+    });
+    if (status != Status::ok) return status;
+    std::vector<size_t> begins(num_chunks);
+    size_t total = 0;
+    for (size_t i = 0; i < num_chunks; ++i) {
+        begins[i] = total;
+        total += chunks[i].size();
     }
-    if (options.check) append32(payload, crc32c(std::span(payload).subspan(begin)));
-    return Status::ok;
+    uint8_t* const payload = allocate(total + (options.check ? 4 : 0));
+    if (!payload) return Status::no_memory;
+    status = for_each(num_chunks, options.threads, what, [&](size_t i, std::string&) {
+        std::memcpy(payload + begins[i], chunks[i].data(), chunks[i].size());
+        return Status::ok;
+    });
+    if (options.check) store32(payload + total, crc32c({payload, total}));
+    return status;
 }
 
 // Replaces what kernels left at escapes and adds raw bits. False if the side stream lies.
@@ -597,7 +593,7 @@ Status with_index(const Integers& index, Call call) {
 }  // namespace
 
 Status encode(const Integers& symbols, const Integers& index, const Tables& tables, const EncodeOptions& options,
-              std::vector<uint8_t>& payload, std::string& what) {
+              const Allocate& allocate, std::string& what) {
     if (symbols.size() != index.size()) {
         what = "symbols and index differ in length";
         return Status::bad_argument;
@@ -609,13 +605,22 @@ Status encode(const Integers& symbols, const Integers& index, const Tables& tabl
     const auto typed = [&](auto i) {
         using Index = decltype(i);
         switch (symbols.type()) {
-            case IntegerType::i8: return encode_typed<int8_t, Index>(symbols, index, tables, options, payload, what);
+            case IntegerType::i8: return encode_typed<int8_t, Index>(symbols, index, tables, options, allocate, what);
             case IntegerType::u8:
-            case IntegerType::i16: return encode_typed<int16_t, Index>(symbols, index, tables, options, payload, what);
-            default: return encode_typed<int32_t, Index>(symbols, index, tables, options, payload, what);
+            case IntegerType::i16: return encode_typed<int16_t, Index>(symbols, index, tables, options, allocate, what);
+            default: return encode_typed<int32_t, Index>(symbols, index, tables, options, allocate, what);
         }
     };
     return without_exceptions([&] { return with_index(index, typed); });
+}
+
+Status encode(const Integers& symbols, const Integers& index, const Tables& tables, const EncodeOptions& options,
+              std::vector<uint8_t>& payload, std::string& what) {
+    const auto append = [&payload](size_t num_bytes) {
+        payload.resize(payload.size() + num_bytes);
+        return payload.data() + payload.size() - num_bytes;
+    };
+    return encode(symbols, index, tables, options, append, what);
 }
 
 Status decode(std::span<const uint8_t> payload, const Integers& index, const Tables& tables,

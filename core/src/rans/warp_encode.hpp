@@ -109,7 +109,8 @@ NARROWS_WARP void plan_chunks(const Warp& warp, const EncodeLaunch& launch, uint
     EncodeTensor& tensor = launch.tensors[number];
     const uint64_t n = tensor.num_symbols, target = launch.chunk_bytes * 2048;
     const uint64_t cost = expected_cost(warp, launch.tables, tensor, 0, n);
-    const uint64_t chunks = (cost + target / 2) / target > 1 ? (cost + target / 2) / target : 1;
+    uint64_t chunks = (cost + target / 2) / target > 1 ? (cost + target / 2) / target : 1;
+    if (chunks > 4) chunks = (chunks + 2) / 4 * 4;
     uint64_t each = ((n + chunks - 1) / chunks + 31) / 32 * 32;
     each = each < 32 ? 32 : each < (1u << 22) ? each : 1u << 22;
     warp.on(0, [&] { tensor.chunk_symbols = each; });
