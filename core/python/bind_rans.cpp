@@ -16,23 +16,6 @@ struct HeldTables {
 
 }  // namespace
 
-using StridedWritableArray = nb::ndarray<nb::device::cpu>;
-
-namespace {
-
-// An array of one dimension, or one whose values stand one behind the other.
-narrows::MutableIntegers mutable_integers_of(const StridedWritableArray& array) {
-    const narrows::IntegerType type = type_of(array);
-    if (array.ndim() == 1 && array.size() > 1)
-        return {array.data(), type, array.size(), static_cast<ptrdiff_t>(array.stride(0))};
-    int64_t stride = 1;
-    for (size_t d = array.size() ? array.ndim() : 0; d-- > 0; stride *= static_cast<int64_t>(array.shape(d)))
-        if (array.stride(d) != stride && array.shape(d) > 1) throw nb::value_error("symbols are decoded to one vector");
-    return {array.data(), type, array.size()};
-}
-
-}  // namespace
-
 std::shared_ptr<const narrows::Tables> tables_of(nb::handle held) { return nb::cast<HeldTables&>(held).tables; }
 
 void bind_rans(nb::module_& m) {
@@ -60,26 +43,35 @@ void bind_rans(nb::module_& m) {
                         "weights are 1 to 2^bits numbers that are not all zero");
     });
 
-    m.def("rans_encode", [](const StridedArray& symbols, const StridedArray& index, const HeldTables& tables,
-                            bool check, unsigned threads, bool hash_index, uint32_t chunk_bytes) {
-        const narrows::Integers s = integers_of(symbols), i = integers_of(index);
-        std::vector<uint8_t> payload;
-        run(symbols.nbytes() + index.nbytes(), [&](std::string& what) {
+    m.def("rans_encode", [](nb::handle symbols, nb::handle index, const HeldTables& tables, bool check,
+                            unsigned threads, bool hash_index, uint32_t chunk_bytes) {
+        const IntegerArray held_symbols(symbols), held_index(index);
+        const narrows::Integers s = held_symbols.view(), i = held_index.view();
+        nb::object payload;
+        const auto allocate = [&payload](size_t num_bytes) -> uint8_t* {
+            const nb::gil_scoped_acquire hold;
+            payload = nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(num_bytes)));
+            if (payload.is_valid()) return reinterpret_cast<uint8_t*>(PyBytes_AS_STRING(payload.ptr()));
+            PyErr_Clear();
+            return nullptr;
+        };
+        run(held_symbols.num_bytes() + held_index.num_bytes(), [&](std::string& what) {
             const narrows::EncodeOptions options{check, hash_index, chunk_bytes, threads};
-            return narrows::encode(s, i, *tables.tables, options, payload, what);
+            return narrows::encode(s, i, *tables.tables, options, allocate, what);
         });
-        return to_bytes(payload);
+        return payload;
     });
 
     // `chunk` below 0: all.
-    m.def("rans_decode", [](nb::handle payload, const StridedArray& index, const HeldTables& tables,
-                            const StridedWritableArray& symbols, bool check, unsigned threads, int64_t chunk) {
+    m.def("rans_decode", [](nb::handle payload, nb::handle index, const HeldTables& tables, nb::handle symbols,
+                            bool check, unsigned threads, int64_t chunk) {
         const Buffer buffer(payload);
-        const narrows::Integers i = integers_of(index);
+        const IntegerArray held_index(index), held_symbols(symbols, PyBUF_STRIDED);
+        const narrows::Integers i = held_index.view();
+        const narrows::MutableIntegers s = held_symbols.mutable_view();
         narrows::DecodeOptions options{check, threads};
         if (chunk >= 0) options.chunk = static_cast<size_t>(chunk);
-        const narrows::MutableIntegers s = mutable_integers_of(symbols);
-        run(symbols.nbytes() + index.nbytes(), [&](std::string& what) {
+        run(held_symbols.num_bytes() + held_index.num_bytes(), [&](std::string& what) {
             return narrows::decode(buffer.bytes(), i, *tables.tables, options, s, what);
         });
     });

@@ -7,8 +7,6 @@
 namespace narrows {
 namespace {
 
-size_t width_of(IntegerType type) { return size_t{1} << (static_cast<unsigned>(type) / 2); }
-
 // Calls visit with a zero of the type.
 template <typename Visit>
 auto with_type(IntegerType type, Visit visit) {
@@ -48,17 +46,17 @@ bool convert_run(const std::byte* from, ptrdiff_t stride, size_t count, To* to) 
 
 }  // namespace
 
-Integers::Integers(const void* data, IntegerType type, std::span<const int64_t> shape, std::span<const int64_t> strides)
+Integers::Integers(const void* data, IntegerType type, std::span<const ptrdiff_t> shape,
+                   std::span<const ptrdiff_t> stride_bytes)
     : data_(static_cast<const std::byte*>(data)), type_(type), size_(1) {
-    for (int64_t each : shape) size_ *= static_cast<size_t>(each);
-    int64_t step = 1;
+    for (ptrdiff_t each : shape) size_ *= static_cast<size_t>(each);
+    auto step = static_cast<ptrdiff_t>(width_of(type));
     size_t d = shape.size();
-    for (; d > 0 && (strides[d - 1] == step || shape[d - 1] == 1); --d) step *= shape[d - 1];
+    for (; d > 0 && (stride_bytes[d - 1] == step || shape[d - 1] == 1); --d) step *= shape[d - 1];
     if (d == 0 || size_ == 0) return;
-    const auto width = static_cast<ptrdiff_t>(width_of(type));
     for (size_t i = 0; i < shape.size(); ++i) {
         if (shape[i] == 1) continue;
-        const Dimension inner{static_cast<size_t>(shape[i]), static_cast<ptrdiff_t>(strides[i]) * width};
+        const Dimension inner{static_cast<size_t>(shape[i]), stride_bytes[i]};
         // Where a dimension goes on as the one around it does, they are one.
         if (!dimensions_.empty() &&
             dimensions_.back().stride_bytes == inner.stride_bytes * static_cast<ptrdiff_t>(inner.size))
@@ -100,8 +98,7 @@ template bool Integers::read(size_t, size_t, uint16_t*) const noexcept;
 
 template <std::integral T>
 bool MutableIntegers::write(size_t first, size_t count, const T* values) const noexcept {
-    const ptrdiff_t step = stride_ * static_cast<ptrdiff_t>(width_of(type_));
-    std::byte* at = data_ + static_cast<ptrdiff_t>(first) * step;
+    std::byte* at = data_ + static_cast<ptrdiff_t>(first) * stride_bytes_;
     return with_type(type_, [&](auto zero) {
         using To = decltype(zero);
         bool fits = true;
@@ -113,9 +110,9 @@ bool MutableIntegers::write(size_t first, size_t count, const T* values) const n
                 fits &= std::in_range<To>(values[i]);
             }
         };
-        if (stride_ == 1) put(sizeof(To));
-        else if (stride_ == 2) put(2 * sizeof(To));
-        else put(step);
+        if (stride_bytes_ == sizeof(To)) put(sizeof(To));
+        else if (stride_bytes_ == 2 * sizeof(To)) put(2 * sizeof(To));
+        else put(stride_bytes_);
         return fits;
     });
 }

@@ -30,6 +30,7 @@ _DECODED_DTYPES = frozenset({np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.
 _INT16 = np.dtype(np.int16)
 _INT32 = np.dtype(np.int32)
 _LIMITS = Limits()
+_empty = np.empty
 
 
 def _array(values: Any, name: str) -> Ints:
@@ -185,7 +186,7 @@ def encode(
     payload: bytes
     try:  # arrays are nearly always right, and asking first costs as much as the call
         payload = _core.rans_encode(symbols, index, *options)
-    except TypeError:
+    except (TypeError, BufferError):
         payload = _core.rans_encode(_native(symbols, "symbols"), _native(index, "index"), *options)
     return payload
 
@@ -219,27 +220,37 @@ def decode(
     Traceback (most recent call last):
     narrows.errors.TruncatedStream: a chunk is longer than the payload
     """
-    wanted = np.dtype(dtype)
-    if wanted not in _DECODED_DTYPES:
-        raise ValueError(f"decoded symbols are int8, uint8, int16 or int32, not {wanted}")
+    wanted = _INT32 if dtype is np.int32 else _decoded_dtype(dtype)
     if threads < 1:
         raise ValueError("threads is positive")
-    if chunk is not None and chunk < 0:
+    if chunk is None:
+        chunk = -1
+    elif chunk < 0:
         raise ValueError("chunks are numbered from 0")
-    which = _native(index, "index")
+    which = index if type(index) is np.ndarray else _native(index, "index")
     if which.size * wanted.itemsize > limits.max_output_bytes:
         limits.check("max_output_bytes", which.size * wanted.itemsize)
     if isinstance(tables, Adaptive):
         return _decode_adaptive(payload, which, tables, check, wanted, chunk)
-    symbols = np.empty(which.shape, wanted)
-    _core.rans_decode(payload, which, tables._held, symbols, check, threads, -1 if chunk is None else chunk)
+    symbols = _empty(which.shape, wanted)
+    try:  # as in `encode`
+        _core.rans_decode(payload, which, tables._held, symbols, check, threads, chunk)
+    except TypeError:
+        _core.rans_decode(payload, _native(which, "index"), tables._held, symbols, check, threads, chunk)
     return symbols
 
 
+def _decoded_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    wanted = np.dtype(dtype)
+    if wanted not in _DECODED_DTYPES:
+        raise ValueError(f"decoded symbols are int8, uint8, int16 or int32, not {wanted}")
+    return wanted
+
+
 def _decode_adaptive(
-    payload: Payload, index: Ints, tables: Adaptive, check: bool, wanted: np.dtype[Any], chunk: int | None
+    payload: Payload, index: Ints, tables: Adaptive, check: bool, wanted: np.dtype[Any], chunk: int
 ) -> Ints:
-    if chunk:
+    if chunk > 0:
         raise ValueError("a payload coded with Adaptive tables has one chunk")
     symbols = np.empty(index.shape, _INT32)
     _core.adaptive_decode(payload, _index(index), tables._held, symbols, check)

@@ -76,6 +76,23 @@ def test_views_of_any_message_survive(drawn):
     assert np.array_equal(entropy.decode(payload, index[::-1], made), symbols[::-1])
 
 
+def test_fields_of_records_are_read_where_they_are():
+    records = np.zeros(5000, np.dtype([("odd", "u1"), ("symbol", "i2"), ("table", "u1"), ("wide", "i8")]))
+    records["symbol"], records["table"] = message(5000)
+    payload = entropy.encode(records["symbol"], records["table"], TABLES)
+    assert payload == entropy.encode(records["symbol"].copy(), records["table"].copy(), TABLES)
+    assert np.array_equal(entropy.decode(payload, records["table"], TABLES), records["symbol"])
+
+
+@pytest.mark.parametrize("chunk_bytes", [200, 260, 320, 420, 560, 700, 1000, 1700])
+def test_four_chunks_or_more_come_in_fours(chunk_bytes):
+    symbols, index = message(6000)
+    payload = entropy.encode(symbols, index, TABLES, chunk_bytes=chunk_bytes)
+    count = len(entropy.chunks(payload))
+    assert count <= 4 or count % 4 == 0
+    assert payload == reference.encode(symbols.tolist(), index.tolist(), TABLES, chunk_bytes=chunk_bytes)
+
+
 def test_an_empty_array_of_any_shape_survives():
     for shape in ((0,), (3, 0, 2)):
         payload = entropy.encode(np.zeros(shape, np.int64), np.zeros(shape, np.int64), TABLES)

@@ -22,11 +22,19 @@ constexpr IntegerType type_of() noexcept {
     else return is_signed ? IntegerType::i64 : IntegerType::u64;
 }
 
+template <std::integral T>
+bool aligned_as(const std::byte* data) noexcept {
+    return reinterpret_cast<uintptr_t>(data) % alignof(T) == 0;
+}
+
+constexpr size_t width_of(IntegerType type) noexcept { return size_t{1} << (static_cast<unsigned>(type) / 2); }
+
 // Does not own what it reads.
 class Integers {
  public:
-    // `strides` in elements, one for each dimension; 0 repeats.
-    Integers(const void* data, IntegerType type, std::span<const int64_t> shape, std::span<const int64_t> strides);
+    // One stride for each dimension; 0 repeats.
+    Integers(const void* data, IntegerType type, std::span<const ptrdiff_t> shape,
+             std::span<const ptrdiff_t> stride_bytes);
     template <std::integral T>
     Integers(std::span<const T> values) noexcept  // NOLINT: spans stand for themselves
         : data_(reinterpret_cast<const std::byte*>(values.data())), type_(type_of<T>()), size_(values.size()) {}
@@ -36,10 +44,11 @@ class Integers {
 
     size_t size() const noexcept { return size_; }
     IntegerType type() const noexcept { return type_; }
-    // The values themselves if they are of type T, one behind the other; else null.
+    // The values themselves if they are of type T, aligned, one behind the other; else null.
     template <std::integral T>
     const T* contiguous() const noexcept {
-        return dimensions_.empty() && type_ == type_of<T>() ? reinterpret_cast<const T*>(data_) : nullptr;
+        return dimensions_.empty() && type_ == type_of<T>() && aligned_as<T>(data_) ? reinterpret_cast<const T*>(data_)
+                                                                                    : nullptr;
     }
     // Copies `count` values from the `first` on. False if T does not hold one of them. T: int8, int16, int32, uint8, uint16.
     template <std::integral T>
@@ -59,17 +68,18 @@ class Integers {
 // Where to write: one dimension, int8, uint8, int16 or int32.
 class MutableIntegers {
  public:
-    MutableIntegers(void* data, IntegerType type, size_t size, ptrdiff_t stride = 1) noexcept
-        : data_(static_cast<std::byte*>(data)), type_(type), size_(size), stride_(stride) {}
+    MutableIntegers(void* data, IntegerType type, size_t size, ptrdiff_t stride_bytes) noexcept
+        : data_(static_cast<std::byte*>(data)), type_(type), size_(size), stride_bytes_(stride_bytes) {}
     template <std::integral T>
     MutableIntegers(std::span<T> values) noexcept  // NOLINT
-        : MutableIntegers(values.data(), type_of<T>(), values.size()) {}
+        : MutableIntegers(values.data(), type_of<T>(), values.size(), sizeof(T)) {}
 
     size_t size() const noexcept { return size_; }
     IntegerType type() const noexcept { return type_; }
     template <std::integral T>
     T* contiguous() const noexcept {
-        return stride_ == 1 && type_ == type_of<T>() ? reinterpret_cast<T*>(data_) : nullptr;
+        return stride_bytes_ == sizeof(T) && type_ == type_of<T>() && aligned_as<T>(data_) ? reinterpret_cast<T*>(data_)
+                                                                                           : nullptr;
     }
     // False if one does not fit. T: int16, int32.
     template <std::integral T>
@@ -79,7 +89,7 @@ class MutableIntegers {
     std::byte* data_;
     IntegerType type_;
     size_t size_;
-    ptrdiff_t stride_;
+    ptrdiff_t stride_bytes_;
 };
 
 }  // namespace narrows
