@@ -167,6 +167,9 @@ void bind_models(nb::module_& m) {
                  new (self) Context(std::move(made));
              })
         .def_prop_ro("digest", [](const Context& self) { return self.model->digest(); })
+        .def("working_bytes", [](const Context& self, const std::vector<size_t>& shape) {
+            return self.model->working_bytes(shape_of(shape));
+        })
         .def("encode",
              [](const Context& self, const std::vector<size_t>& shape, Flat<int32_t> symbols, Flat<uint8_t> sides, nb::handle tables,
                 bool hash) {

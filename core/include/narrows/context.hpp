@@ -61,6 +61,8 @@ class ContextModel {
     // CRC32C of all of it, little endian, in the order of docs/format.md.
     uint32_t digest() const noexcept;
     uint32_t num_cells() const noexcept;
+    // About what coding symbols of this shape takes in memory beside them; UINT64_MAX for more than 2^40 symbols.
+    uint64_t working_bytes(const ContextShape& shape) const noexcept;
 
     // One range-coder stream of all symbols, then if `hash` 16 bits of the CRC32C of the indexes (and means). `sides`
     // is [num_sides][items][channels][height][width], 0..127. There are num_cells() tables, or that many a network.

@@ -3,13 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "context/interleave.hpp"
 #include "context/kernels.hpp"
 #include "narrows/crc.hpp"
 #include "range_symbols.hpp"
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 namespace narrows {
 namespace {
@@ -88,6 +85,12 @@ class Rows {
           zeros_(shape.width + 2 * kMargin + 16), groups_(stride_ * model.row_groups()),
           mapped_(model.num_maps * shape.channels * plane_), current_(model.num_maps * (shape.width + kMargin)) {}
 
+    // What one takes, in bytes.
+    static uint64_t size_bytes(const Held& model, const ContextShape& shape) {
+        const uint64_t w = shape.width, wide = w + 2 * kMargin + 16;
+        return (model.sources.size() + model.num_sides + 1) * wide + 4 * (round_up(w, 16) + 16) * model.row_groups() +
+               model.num_maps * (shape.channels * shape.height * w + w + kMargin);
+    }
     size_t stride() const { return stride_; }
     const uint32_t* groups() const { return groups_.data(); }
 
@@ -134,7 +137,7 @@ class Rows {
     uint8_t* plane(size_t map, size_t channel, size_t y) {
         return mapped_.data() + (map * shape_.channels + channel) * plane_ + y * shape_.width;
     }
-    // groups[g][x] = inputs 4 g to 4 g + 3 at x, the first lowest. Reads up to 15 bytes beyond a row: margins hold them.
+    // groups[g][x] = inputs 4 g to 4 g + 3 at x, the first lowest. Margins hold what is read beyond a row.
     void interleave() {
         const size_t w = shape_.width, wide = w + 2 * kMargin + 16;
         for (size_t g = 0; g < model_.row_groups(); ++g) {
@@ -146,23 +149,7 @@ class Rows {
                 const size_t row = reader.side ? model_.sources.size() + reader.source : reader.source;
                 in[k] = padded_.data() + row * wide + kMargin + reader.column;
             }
-            uint32_t* out = groups_.data() + g * stride_;
-#if defined(__SSE2__)
-            for (size_t x = 0; x < w; x += 16) {
-                const auto load = [&](int k) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(in[k] + x)); };
-                const __m128i a = load(0), b = load(1), c = load(2), d = load(3);
-                const __m128i ab0 = _mm_unpacklo_epi8(a, b), ab1 = _mm_unpackhi_epi8(a, b);
-                const __m128i cd0 = _mm_unpacklo_epi8(c, d), cd1 = _mm_unpackhi_epi8(c, d);
-                __m128i* to = reinterpret_cast<__m128i*>(out + x);
-                _mm_storeu_si128(to, _mm_unpacklo_epi16(ab0, cd0));
-                _mm_storeu_si128(to + 1, _mm_unpackhi_epi16(ab0, cd0));
-                _mm_storeu_si128(to + 2, _mm_unpacklo_epi16(ab1, cd1));
-                _mm_storeu_si128(to + 3, _mm_unpackhi_epi16(ab1, cd1));
-            }
-#else
-            for (size_t x = 0; x < w; ++x)
-                out[x] = in[0][x] | uint32_t{in[1][x]} << 8 | uint32_t{in[2][x]} << 16 | uint32_t{in[3][x]} << 24;
-#endif
+            narrows::interleave(in, w, groups_.data() + g * stride_);
         }
     }
 
@@ -273,6 +260,16 @@ uint32_t digest_of(const ContextView& v) {
     return crc32c(canonical);
 }
 
+// False for more than 2^40.
+bool count_symbols(const ContextShape& shape, uint64_t& count) {
+    count = 1;
+    for (size_t size : {shape.items, shape.channels, shape.height, shape.width}) {
+        if (size >= size_t{1} << 32 || (size && count > (uint64_t{1} << 40) / size)) return false;
+        count *= size;
+    }
+    return true;
+}
+
 // What the kernels' comment promises, for one layer.
 bool stays_in_int32(const ContextLayerView& layer, uint32_t num_nets) {
     for (size_t o = 0; o < size_t{num_nets} * layer.outputs; ++o) {
@@ -292,6 +289,11 @@ ContextModel::~ContextModel() = default;
 
 uint32_t ContextModel::digest() const noexcept { return held_->digest; }
 uint32_t ContextModel::num_cells() const noexcept { return held_->grid[0] * held_->grid[1]; }
+uint64_t ContextModel::working_bytes(const ContextShape& shape) const noexcept {
+    uint64_t count;
+    if (!count_symbols(shape, count)) return UINT64_MAX;
+    return Rows::size_bytes(*held_, shape) + shape.width * (sizeof(uint16_t) + sizeof(int32_t));
+}
 
 Status ContextModel::make(const ContextView& view, std::shared_ptr<const ContextModel>& model, std::string& what) {
     const size_t num_inputs = view.taps.size() + view.num_sides;
@@ -382,11 +384,8 @@ Status ContextModel::make(const ContextView& view, std::shared_ptr<const Context
 template <typename AnyTables>
 Status ContextModel::check(const ContextShape& shape, size_t num_symbols, std::span<const uint8_t> sides,
                            const AnyTables& tables, std::string& what) const {
-    uint64_t count = 1;
-    for (size_t size : {shape.items, shape.channels, shape.height, shape.width}) {
-        if (size >= size_t{1} << 32 || (size && count > (uint64_t{1} << 40) / size)) return refuse(what, "too many symbols");
-        count *= size;
-    }
+    uint64_t count;
+    if (!count_symbols(shape, count)) return refuse(what, "too many symbols");
     if (count != num_symbols) return refuse(what, "symbols and shape differ in size");
     if (sides.size() != count * held_->num_sides) return refuse(what, "sides are one byte for each side and symbol");
     if (std::any_of(sides.begin(), sides.end(), [](uint8_t v) { return v > 127; }))

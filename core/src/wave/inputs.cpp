@@ -1,5 +1,6 @@
 #include <cstring>
 
+#include "context/interleave.hpp"
 #include "wave/bands.hpp"
 
 namespace narrows::wave {
@@ -83,29 +84,12 @@ void Inputs::build(const Surroundings& s, int y, const uint8_t* step_feature) {
     interleave();
 }
 
-// groups[g][x] = the four inputs of group g at x, lowest first. May read up to 15 bytes beyond a row: margins hold them.
+// groups[g][x] = the four inputs of group g at x, lowest first. Margins hold what is read beyond a row.
 void Inputs::interleave() {
     uint32_t* any = groups_.data() + stride_ * kGroups;
     for (int g = 0; g < kGroups; ++g) {
-        const uint8_t* const* in = input_ + 4 * g;
         uint32_t* out = groups_.data() + static_cast<size_t>(g) * stride_;
-#if defined(__SSE4_1__)
-        for (size_t x = 0; x < width_; x += 16) {
-            const auto load = [&](int k) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(in[k] + x)); };
-            const __m128i a = load(0), b = load(1), c = load(2), d = load(3);
-            const __m128i ab0 = _mm_unpacklo_epi8(a, b), ab1 = _mm_unpackhi_epi8(a, b);
-            const __m128i cd0 = _mm_unpacklo_epi8(c, d), cd1 = _mm_unpackhi_epi8(c, d);
-            __m128i* to = reinterpret_cast<__m128i*>(out + x);
-            _mm_storeu_si128(to, _mm_unpacklo_epi16(ab0, cd0));
-            _mm_storeu_si128(to + 1, _mm_unpackhi_epi16(ab0, cd0));
-            _mm_storeu_si128(to + 2, _mm_unpacklo_epi16(ab1, cd1));
-            _mm_storeu_si128(to + 3, _mm_unpackhi_epi16(ab1, cd1));
-        }
-#else
-        for (size_t x = 0; x < width_; ++x)
-            out[x] = in[0][x] | static_cast<uint32_t>(in[1][x]) << 8 | static_cast<uint32_t>(in[2][x]) << 16 |
-                     static_cast<uint32_t>(in[3][x]) << 24;
-#endif
+        narrows::interleave(input_ + 4 * g, width_, out);
         const uint32_t mask = g == kGroups - 1 ? 0x00FFFFFFu : 0xFFFFFFFFu;
         for (size_t x = 0; x < width_; ++x) any[x] = (g ? any[x] : 0) | (out[x] & mask);
     }
