@@ -25,6 +25,16 @@ inline narrows::Indexes indexes_of(const Array& array) {
     throw nb::value_error("an index is uint8 or uint16");
 }
 
+inline std::span<const int32_t> int32_of(const Array& array) {
+    if (array.dtype() != nb::dtype<int32_t>()) throw nb::value_error("symbols are int32 here");
+    return span_of<int32_t>(array);
+}
+
+inline std::span<int32_t> writable_int32_of(const WritableArray& array) {
+    if (array.dtype() != nb::dtype<int32_t>()) throw nb::value_error("symbols are int32 here");
+    return {static_cast<int32_t*>(array.data()), array.size()};
+}
+
 // Runs `work`, without the GIL if it touches many bytes, and raises what it reports.
 template <typename Work>
 void run(size_t num_bytes, Work work) {
@@ -51,7 +61,10 @@ void run_alone(Work work) {
 class Buffer {
    public:
     explicit Buffer(nb::handle object, int flags = PyBUF_SIMPLE) {
-        if (PyObject_GetBuffer(object.ptr(), &buffer_, flags) != 0) throw nb::python_error();
+        if (PyObject_GetBuffer(object.ptr(), &buffer_, flags) == 0) return;
+        if (flags != PyBUF_SIMPLE || !PyErr_ExceptionMatches(PyExc_BufferError)) throw nb::python_error();
+        PyErr_Clear();
+        throw nb::value_error("a payload's bytes lie one behind the other");
     }
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;

@@ -22,16 +22,6 @@ compressai::Indexes any_indexes_of(const Array& array) {
     return std::visit([](auto span) { return compressai::Indexes(span); }, indexes_of(array));
 }
 
-std::span<const int32_t> int32_of(const Array& array) {
-    if (array.dtype() != nb::dtype<int32_t>()) throw nb::value_error("symbols are int32 here");
-    return span_of<int32_t>(array);
-}
-
-std::span<int32_t> writable_int32_of(const WritableArray& array) {
-    if (array.dtype() != nb::dtype<int32_t>()) throw nb::value_error("symbols are int32 here");
-    return {static_cast<int32_t*>(array.data()), array.size()};
-}
-
 std::vector<size_t> counts_of(const nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig>& counts) {
     std::vector<size_t> made(counts.size());
     for (size_t i = 0; i < made.size(); ++i) {

@@ -47,11 +47,6 @@ uint32_t checked_bits(uint32_t bits) {
     return bits;
 }
 
-std::span<const int32_t> int32_of(const Array& array) {
-    if (array.dtype() != nb::dtype<int32_t>()) throw nb::value_error("symbols are int32 here");
-    return span_of<int32_t>(array);
-}
-
 void append(const IntervalModel& model, uint32_t bits, const Array& symbols,
             std::vector<narrows::Interval>& intervals) {
     const auto s = int32_of(symbols);
@@ -134,8 +129,7 @@ void bind_intervals(nb::module_& m) {
              })
         .def("pop",
              [](narrows::IntervalStack& self, const WritableArray& symbols, const IntervalModel& model) {
-                 if (symbols.dtype() != nb::dtype<int32_t>()) throw nb::value_error("symbols are int32 here");
-                 const std::span<int32_t> s(static_cast<int32_t*>(symbols.data()), symbols.size());
+                 const auto s = writable_int32_of(symbols);
                  run_alone([&](std::string& what) { return narrows::pop(self, model.model, s, what); });
              })
         .def("payload", [](const narrows::IntervalStack& self) { return array_of(self.payload()); })

@@ -55,16 +55,6 @@ struct Decoder : Shared {
     narrows::CountingDecoder coder;
 };
 
-std::span<const int32_t> int32_of(const Array& array) {
-    if (array.dtype() != nb::dtype<int32_t>()) throw nb::value_error("symbols are int32 here");
-    return span_of<int32_t>(array);
-}
-
-std::span<int32_t> writable_int32_of(const WritableArray& array) {
-    if (array.dtype() != nb::dtype<int32_t>()) throw nb::value_error("symbols are int32 here");
-    return {static_cast<int32_t*>(array.data()), array.size()};
-}
-
 void check_open(const Encoder& encoder) {
     check_unused(encoder);
     if (encoder.finished) throw nb::value_error("the encoder is finished");

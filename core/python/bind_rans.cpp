@@ -16,7 +16,11 @@ struct HeldTables {
 
 }  // namespace
 
-std::shared_ptr<const narrows::Tables> tables_of(nb::handle held) { return nb::cast<HeldTables&>(held).tables; }
+std::shared_ptr<const narrows::Tables> tables_of(nb::handle held) {
+    const HeldTables* tables = nullptr;
+    if (!nb::try_cast(held, tables, false) || !tables) throw nb::type_error("tables are an entropy.Tables here");
+    return tables->tables;
+}
 
 void bind_rans(nb::module_& m) {
     nb::class_<HeldTables>(m, "Tables", "Checked integer tables; the face of it is narrows.entropy.Tables.")

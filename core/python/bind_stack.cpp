@@ -14,14 +14,15 @@ void bind_stack(nb::module_& m) {
              [](Stack& self, const Array& symbols, const Array& index, nb::handle tables) {
                  const auto held = tables_of(tables);
                  const narrows::Indexes i = indexes_of(index);
-                 run_alone([&](std::string& what) { return self.push(span_of<int32_t>(symbols), i, *held, what); });
+                 const auto s = int32_of(symbols);
+                 run_alone([&](std::string& what) { return self.push(s, i, *held, what); });
              })
         .def("pop",
              [](Stack& self, const WritableArray& symbols, const Array& index, nb::handle tables) {
                  const auto held = tables_of(tables);
                  const narrows::Indexes i = indexes_of(index);
-                 const std::span out{static_cast<int32_t*>(symbols.data()), symbols.size()};
-                 run_alone([&](std::string& what) { return self.pop(out, i, *held, what); });
+                 const auto s = writable_int32_of(symbols);
+                 run_alone([&](std::string& what) { return self.pop(s, i, *held, what); });
              })
         .def("state", &Stack::state)
         .def("num_words", [](const Stack& self) { return self.words().size(); })

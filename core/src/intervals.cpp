@@ -30,8 +30,9 @@ uint32_t crc_of(std::span<const uint32_t> words) {
     return crc;
 }
 
-// A reader of rows has: sound(i), whether row i is a distribution, as far as it costs little to say; select(i), called
-// before at(j) is; at(j), the boundary below symbol j, 0xffffffff if there is none.
+// A reader of rows has: select(i), called before the others; sound(i), whether row i is a distribution, as far as it
+// costs little to say; at(j), the boundary below symbol j, 0xffffffff if there is none; kQuick, whether sound takes no
+// time.
 
 constexpr uint32_t kNone = 0xffffffff;
 constexpr const char* kNoDistribution =
@@ -40,6 +41,7 @@ constexpr size_t kFew = 16;  // symbols of which counting the boundaries below i
 
 class CdfReader {
    public:
+    static constexpr bool kQuick = false;
     CdfReader(const CdfRows& rows, uint32_t) : rows_(rows) {}
     void select(size_t i) noexcept { row_ = rows_.cdf.data() + i * (rows_.num_symbols + 1); }
     bool sound(size_t) const noexcept { return std::is_sorted(row_, row_ + rows_.num_symbols + 1); }
@@ -54,6 +56,7 @@ class CdfReader {
 template <typename Float>
 class ProbabilityReader {
    public:
+    static constexpr bool kQuick = true;
     ProbabilityReader(const ProbabilityRows<Float>& rows, uint32_t bits)
         : rows_(rows), slots_(1u << bits),
           shared_(static_cast<double>(slots_ - static_cast<uint32_t>(rows.num_symbols))), sums_(rows.num_symbols) {}
@@ -87,6 +90,7 @@ class ProbabilityReader {
 
 class FloatCdfReader {
    public:
+    static constexpr bool kQuick = false;
     FloatCdfReader(const FloatCdfRows& rows, uint32_t bits)
         : rows_(rows), slots_(1u << bits),
           factor_(static_cast<float>(slots_ - (rows.normalize ? static_cast<uint32_t>(rows.num_symbols) : 0))) {}
@@ -112,6 +116,7 @@ class FloatCdfReader {
 
 class ShortCdfReader {
    public:
+    static constexpr bool kQuick = false;
     ShortCdfReader(const ShortCdfRows& rows, uint32_t bits) : rows_(rows), slots_(1u << bits) {}
     void select(size_t i) noexcept { row_ = rows_.cdf.data() + i * (rows_.num_symbols + 1); }
     bool sound(size_t) const noexcept {
@@ -131,6 +136,7 @@ class ShortCdfReader {
 // The floats given become integers once, exactly: a scale of 24 bits and distances in the same unit.
 class DistributionReader {
    public:
+    static constexpr bool kQuick = true;
     DistributionReader(const DistributionRows& rows, uint32_t bits)
         : rows_(rows), slots_(1u << bits), shared_(slots_ - static_cast<uint32_t>(rows.num_symbols)) {}
     void select(size_t i) noexcept {
@@ -201,6 +207,7 @@ Status check_rows(const Rows& rows, uint32_t bits, size_t num_symbols, std::stri
 }  // namespace
 
 void IntervalStack::push(std::span<const Interval> intervals) {
+    words_.resize(num_words_);
     for (size_t i = intervals.size(); i-- > 0;) {
         const Interval interval = intervals[i];
         sum_ += mixed(interval, size_++);
@@ -211,6 +218,7 @@ void IntervalStack::push(std::span<const Interval> intervals) {
         }
         state_ = (state_ / interval.size << bits_) + state_ % interval.size + interval.start;
     }
+    num_words_ = words_.size();
 }
 
 bool IntervalStack::pop(Interval interval) noexcept {
@@ -219,17 +227,23 @@ bool IntervalStack::pop(Interval interval) noexcept {
         state_ = interval.size * (state_ >> bits_) + slot() - interval.start;
         // A state of 2^32 or more leaves at least 2^8, so one word always restores it.
         if (state_ < kLow) {
-            if (words_.empty()) return false;
-            state_ = state_ << 32 | words_.back();
-            words_.pop_back();
+            if (num_words_ == 0) return false;
+            state_ = state_ << 32 | words_[--num_words_];
         }
     }
-    return size_ > 0 || (sum_ == 0 && state_ == kLow && words_.empty());
+    return size_ > 0 || (sum_ == 0 && state_ == kLow && num_words_ == 0);
+}
+
+void IntervalStack::restore(const Position& position) noexcept {
+    state_ = position.state;
+    size_ = position.size;
+    num_words_ = position.num_words;
+    sum_ = position.sum;
 }
 
 std::vector<uint32_t> IntervalStack::payload() const {
     if (size_ == 0) return {};
-    std::vector<uint32_t> payload(words_);
+    std::vector<uint32_t> payload(words_.begin(), words_.begin() + static_cast<ptrdiff_t>(num_words_));
     for (const uint64_t word : {state_, state_ >> 32, uint64_t{size_}, uint64_t{sum_}})
         payload.push_back(static_cast<uint32_t>(word));
     payload.push_back(crc_of(payload));
@@ -252,6 +266,7 @@ Status IntervalStack::open(std::span<const uint32_t> payload, std::string& what)
         return Status::corrupt;
     }
     words_.assign(payload.begin(), payload.end() - kTrailer);
+    num_words_ = words_.size();
     state_ = state;
     size_ = trailer[2];
     sum_ = trailer[3];
@@ -314,11 +329,21 @@ Status pop(IntervalStack& stack, const IntervalModel& model, std::span<int32_t> 
         [&](const auto& rows) {
             const Status status = check_rows(rows, stack.bits(), symbols.size(), what);
             if (status != Status::ok) return status;
-            if (symbols.size() > stack.size()) {
-                what = "the payload holds fewer symbols than are asked for";
-                return Status::corrupt;
-            }
             auto reader = reader_of(rows, stack.bits());
+            const IntervalStack::Position before = stack.position();
+            const auto refuse = [&](const char* why) {
+                stack.restore(before);
+                for (size_t i = 0; i < rows.num_rows; ++i) {
+                    reader.select(i);
+                    if (reader.sound(i)) continue;
+                    what = kNoDistribution;
+                    return Status::bad_argument;
+                }
+                what = why;
+                return Status::corrupt;
+            };
+            constexpr const char* kOthers = "the payload was coded with other distributions";
+            if (symbols.size() > stack.size()) return refuse("the payload holds fewer symbols than are asked for");
             // Many symbols of one row: for each bucket of slots the symbol that owns its first, and the last symbol.
             std::vector<uint32_t> first_symbols;
             const uint32_t bucket_shift = stack.bits() - std::min(stack.bits(), 10u);
@@ -335,7 +360,10 @@ Status pop(IntervalStack& stack, const IntervalModel& model, std::span<int32_t> 
                 }
             }
             for (size_t i = 0; i < symbols.size(); ++i) {
-                if (i == 0 || rows.num_rows > 1) reader.select(i);
+                if (i == 0 || rows.num_rows > 1) {
+                    reader.select(i);
+                    if (reader.kQuick && !reader.sound(i)) return refuse(kOthers);
+                }
                 const uint32_t slot = stack.slot();
                 size_t low = 0, high = rows.num_symbols;  // the boundary at low is at or below the slot
                 uint32_t start = reader.at(low), end = reader.at(high);
@@ -367,10 +395,8 @@ Status pop(IntervalStack& stack, const IntervalModel& model, std::span<int32_t> 
                     end = reader.at(high);
                 }
                 while (high - low > 1) look(low + (high - low) / 2);
-                if (start > slot || end <= slot || end > 1u << stack.bits() || !stack.pop({start, end - start})) {
-                    what = "the payload was coded with other distributions";
-                    return Status::corrupt;
-                }
+                if (start > slot || end <= slot || end > 1u << stack.bits() || !stack.pop({start, end - start}))
+                    return refuse(kOthers);
                 symbols[i] = static_cast<int32_t>(first_of(rows) + static_cast<int64_t>(low));
             }
             return Status::ok;

@@ -6,18 +6,33 @@ namespace narrows {
 
 namespace {
 
-constexpr uint32_t kRawBits = 16;  // of an escaped value at a time
-
+// Where a symbol lies in its table.
 struct Place {
-    uint32_t token;   // 0 is the escape
-    uint32_t within;  // the token: which of its 2^shift values
+    uint32_t token;     // 0 is the escape
+    uint32_t within;    // the token: which of its 2^shift values
+    uint32_t distance;  // of an escaped symbol, from the table's end upward modulo 2^32
 };
 
-// Where `symbol` lies in its table.
 Place place_of(int32_t symbol, const Table& table) noexcept {
-    const uint64_t above = static_cast<uint32_t>(symbol) - static_cast<uint32_t>(table.offset);
-    if (symbol < table.offset || above >= table.span()) return {0, 0};
-    return {static_cast<uint32_t>(above >> table.shift) + 1, static_cast<uint32_t>(above & ((1u << table.shift) - 1))};
+    const uint32_t above = static_cast<uint32_t>(symbol) - static_cast<uint32_t>(table.offset);
+    const auto span = static_cast<uint32_t>(table.span());
+    if (above >= span) return {0, 0, above - span};
+    return {(above >> table.shift) + 1, above & ((1u << table.shift) - 1), 0};
+}
+
+// 2^min(shift, 7) sub-slots of a token's own; an escape has no low bits to carry.
+uint32_t slot_shift_of(uint32_t token, const Table& table) noexcept { return token ? table.slot_shift : 0; }
+
+// A distance is one of count = 2^32 - span, which 2^32 slots are dealt out to in turn: slot v is that of distance
+// v mod count. A table spans 2^29 values at most, so the distances below span own two slots, the others one, and
+// whatever bits are popped are a distance that gives the same bits back.
+void push_distance(uint64_t& x, std::vector<uint32_t>& words, uint32_t distance, uint32_t span) {
+    const uint64_t size = distance < span ? 2 : 1, count = (uint64_t{1} << 32) - span;
+    if (x >= size << 32) {
+        words.push_back(static_cast<uint32_t>(x));
+        x >>= 32;
+    }
+    x = (x / size << 32) + distance + x % size * count;
 }
 
 template <typename Index>
@@ -61,6 +76,13 @@ struct Cursor {
         x >>= width;
         return restore();
     }
+    bool pop_distance(uint32_t span, uint32_t& distance) noexcept {
+        const uint64_t slot = x & 0xFFFFFFFF, count = (uint64_t{1} << 32) - span;
+        const bool second = slot >= count;
+        distance = static_cast<uint32_t>(second ? slot - count : slot);
+        x = (distance < span ? 2 : 1) * (x >> 32) + second;
+        return restore();
+    }
 };
 
 }  // namespace
@@ -82,21 +104,20 @@ Status Stack::push(std::span<const int32_t> symbols, const Indexes& index, const
             for (size_t i = symbols.size(); i-- > 0;) {
                 const Table& table = tables[which[i]];
                 const Place place = place_of(symbols[i], table);
-                if (place.token == 0) {
-                    const auto value = static_cast<uint32_t>(symbols[i]);
-                    push_raw(state_, words_, value & 0xFFFF, kRawBits);
-                    push_raw(state_, words_, value >> 16, kRawBits);
-                }
-                push_raw(state_, words_, place.within >> table.slot_shift, table.shift - table.slot_shift);
-                const uint32_t low = place.within & ((1u << table.slot_shift) - 1);
+                const uint32_t shift = slot_shift_of(place.token, table);
+                if (place.token == 0)
+                    push_distance(state_, words_, place.distance, static_cast<uint32_t>(table.span()));
+                else
+                    push_raw(state_, words_, place.within >> shift, table.shift - shift);
+                const uint32_t low = place.within & ((1u << shift) - 1);
                 const uint32_t start = cdf[table.first + place.token];
-                const uint64_t g = (cdf[table.first + place.token + 1] - start) >> table.slot_shift;
+                const uint64_t g = (cdf[table.first + place.token + 1] - start) >> shift;
                 // g = 2^bits where one token owns every slot: it costs nothing and never sends a word.
                 if (g >> bits == 0 && state_ >= g << (64 - bits)) {
                     words_.push_back(static_cast<uint32_t>(state_));
                     state_ >>= 32;
                 }
-                state_ = (state_ / g << bits) + start + (state_ % g << table.slot_shift) + low;
+                state_ = (state_ / g << bits) + start + (state_ % g << shift) + low;
             }
             return Status::ok;
         },
@@ -121,24 +142,22 @@ Status Stack::pop(std::span<int32_t> symbols, const Indexes& index, const Tables
                 const auto slot = static_cast<uint32_t>(cursor.x & slots);
                 const auto token =
                     static_cast<uint32_t>(std::upper_bound(cdf, cdf + table.num_tokens, slot) - cdf) - 1;
-                const uint64_t g = (cdf[token + 1] - cdf[token]) >> table.slot_shift;
+                const uint32_t shift = slot_shift_of(token, table);
+                const uint64_t g = (cdf[token + 1] - cdf[token]) >> shift;
                 const uint32_t d = slot - cdf[token];
-                cursor.x = g * (cursor.x >> bits) + (d >> table.slot_shift);
-                uint32_t raw = 0;
-                if (!cursor.restore() || !cursor.pop_raw(table.shift - table.slot_shift, raw)) return empty();
-                const uint32_t within = (raw << table.slot_shift) | (d & ((1u << table.slot_shift) - 1));
-                if (token > 0) {
-                    symbols[i] = static_cast<int32_t>(static_cast<uint32_t>(table.offset) +
-                                                      ((token - 1) << table.shift) + within);
-                    continue;
+                cursor.x = g * (cursor.x >> bits) + (d >> shift);
+                if (!cursor.restore()) return empty();
+                uint32_t above;
+                if (token == 0) {
+                    const auto span = static_cast<uint32_t>(table.span());
+                    if (!cursor.pop_distance(span, above)) return empty();
+                    above += span;
+                } else {
+                    uint32_t raw = 0;
+                    if (!cursor.pop_raw(table.shift - shift, raw)) return empty();
+                    above = ((token - 1) << table.shift) + (raw << shift | (d & ((1u << shift) - 1)));
                 }
-                uint32_t high, low;
-                if (!cursor.pop_raw(kRawBits, high) || !cursor.pop_raw(kRawBits, low)) return empty();
-                symbols[i] = static_cast<int32_t>(high << 16 | low);
-                if (within != 0 || place_of(symbols[i], table).token != 0) {
-                    what = "an escape holds a value that its table has";
-                    return Status::corrupt;
-                }
+                symbols[i] = static_cast<int32_t>(static_cast<uint32_t>(table.offset) + above);
             }
             state_ = cursor.x;
             words_.resize(cursor.words.size());

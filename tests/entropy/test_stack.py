@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrows.entropy import Stack, Tables
+from narrows.entropy import Adaptive, AdaptiveBits, Stack, Tables
 from narrows.errors import CorruptStream, StreamError, TruncatedStream, UnsupportedStream
 
 EVEN = Tables.from_pmf([[1, 1]], offsets=[0], bits=16, escape=False)
@@ -44,6 +44,23 @@ def test_pops_undo_pushes_whatever_the_tables(seed: int, count: int, extremes: l
     for (symbols, index, tables), before in zip(pushed[::-1], states[-2::-1], strict=True):
         assert np.array_equal(stack.pop(index, tables), symbols)
         assert stack.tobytes() == before
+
+
+@given(seed=st.integers(0, 2**32 - 1), escape=st.floats(0.01, 0.9), shift=st.integers(0, 20))
+def test_pushes_undo_pops_whatever_the_bits(seed: int, escape: float, shift: int) -> None:
+    rng = np.random.default_rng(seed)
+    tables = Tables.from_pmf(
+        [np.ones(7), [1.0], []],
+        offsets=[-(2**31), 2**31 - (1 << shift), 0],
+        shift=[shift, shift, 0],
+        escape=escape,
+    )
+    stack = Stack(rng.bytes(4000))
+    before, index = stack.tobytes(), rng.integers(0, 3, 300)
+    drawn = stack.pop(index, tables)
+    assert (tables.offset[index] > drawn).any()  # escapes below a table, and above
+    stack.push(drawn, index, tables)
+    assert stack.tobytes() == before
 
 
 def test_symbols_may_be_popped_one_by_one() -> None:
@@ -130,6 +147,16 @@ def test_callers_mistakes_change_nothing() -> None:
     assert stack.tobytes() == before
 
 
+def test_models_of_another_kind_are_refused() -> None:
+    stack = Stack()
+    for other in (Adaptive(Tables.from_pmf([[1, 1]], [0])), AdaptiveBits(2)):
+        with pytest.raises(TypeError, match=r"entropy\.Tables"):
+            stack.push([0], [0], other)
+        with pytest.raises(TypeError, match=r"entropy\.Tables"):
+            stack.pop([0], other)
+    assert stack.size_bits() == 0
+
+
 def test_payloads_are_checked() -> None:
     stack = Stack(b"some bytes")
     stack.push([1] * 50, [0] * 50, QUARTER)
@@ -160,3 +187,24 @@ def test_the_form_is_this() -> None:
     assert stack.tobytes(check=False) == bytes.fromhex("15 00 00 00 00 03 00 08 00 00 00")
     sizes = [Stack(bytes(4 * n)).size_bits() for n in range(3)]
     assert [b - a for a, b in pairwise(sizes)] == [32, 32]
+
+
+@pytest.mark.parametrize(("symbol", "distance", "size"), [(14, 2, 2), (3, 2**32 - 9, 1)])
+@pytest.mark.parametrize("state", [0x1_0000_0001, 0x2_0000_0003, 2**64 - 1])
+def test_the_form_of_an_escape_is_this(symbol: int, distance: int, size: int, state: int) -> None:
+    """The values 8 to 11 stand in the table; its escape owns the first 64 of 256 slots."""
+    tables = Tables.from_pmf([[3]], offsets=[8], shift=[2], bits=8, escape=np.array([1], np.uint64))
+    assert tables.cdf.tolist() == [[0, 64, 256]]
+    words, x = [], state
+    if x >= size << 32:
+        words, x = [x % 2**32], x >> 32
+    x = (x // size << 32) + distance + x % size * (2**32 - 4)
+    if x >= 64 << 56:
+        words, x = [*words, x % 2**32], x >> 32
+    stack = Stack()
+    stack._held.set(state, b"")
+    stack.push([symbol], [0], tables)
+    assert stack._held.state() == (x // 64 << 8) + x % 64
+    assert stack._held.words() == b"".join(word.to_bytes(4, "little") for word in words)
+    assert stack.pop([0], tables).tolist() == [symbol]
+    assert stack._held.state() == state

@@ -43,13 +43,23 @@ class IntervalStack {
     // corrupt, with `what`, for anything else. The stack is unchanged then.
     [[nodiscard]] Status open(std::span<const uint32_t> payload, std::string& what);
 
+    // Where the stack stands: `restore` undoes the pops since, if nothing was pushed.
+    struct Position {
+        uint64_t state;
+        size_t size, num_words;
+        uint32_t sum;
+    };
+    Position position() const noexcept { return {state_, size_, num_words_, sum_}; }
+    void restore(const Position& position) noexcept;
+
    private:
     static constexpr uint64_t kLow = uint64_t{1} << 32;
     uint32_t bits_;
     uint32_t sum_ = 0;
     size_t size_ = 0;
     uint64_t state_ = kLow;
-    std::vector<uint32_t> words_;
+    std::vector<uint32_t> words_;  // those popped since the last push stand behind the first num_words_
+    size_t num_words_ = 0;
 };
 
 // Distributions of symbols first .. first + num_symbols - 1. `num_rows` is 1, for all symbols alike, or a row each.
@@ -99,7 +109,8 @@ using IntervalModel = std::variant<CdfRows, ProbabilityRows<float>, ProbabilityR
 [[nodiscard]] Status boundaries_of(const IntervalModel& model, uint32_t bits, std::vector<uint32_t>& boundaries,
                                    std::string& what);
 
-// Pops symbols from the stack. corrupt, with `what`, as soon as the payload cannot have been made with these models.
+// Pops symbols from the stack, all or none. corrupt, with `what`, if the payload cannot have been made with these
+// models, bad_argument if one of them is no distribution.
 [[nodiscard]] Status pop(IntervalStack& stack, const IntervalModel& model, std::span<int32_t> symbols,
                          std::string& what);
 

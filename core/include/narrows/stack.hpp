@@ -23,7 +23,8 @@ class Stack {
     // names no table, or a symbol lies outside a table without an escape.
     [[nodiscard]] Status push(std::span<const int32_t> symbols, const Indexes& index, const Tables& tables,
                               std::string& what);
-    // truncated, with nothing popped, if the stack does not hold enough bits; corrupt if an escape is impossible.
+    // Whatever the bits, `push` of what they gave restores them. truncated, with nothing popped, if the stack does not
+    // hold enough.
     [[nodiscard]] Status pop(std::span<int32_t> symbols, const Indexes& index, const Tables& tables,
                              std::string& what);
 
