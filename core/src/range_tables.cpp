@@ -175,8 +175,12 @@ Status encode(std::span<const int32_t> symbols, const Indexes& index, AdaptiveTa
 
 Status decode(std::span<const uint8_t> payload, const Indexes& index, AdaptiveTables& tables,
               const DecodeOptions& options, std::span<int32_t> symbols, std::string& what) {
+    // The caller's mistakes before the payload's.
+    Status status = std::visit(
+        [&](auto which) { return check_arguments(symbols.size(), which, tables.tables().size(), what); }, index);
+    if (status != Status::ok) return status;
     std::vector<Place> places;
-    Status status = read_places(payload, symbols.size(), tables.tables().digest(), options.check, places, what);
+    status = read_places(payload, symbols.size(), tables.tables().digest(), options.check, places, what);
     if (status != Status::ok) return status;
     const ChunkHeader& header = places[0].header;
     if (places.size() > 1 || header.profile != Profile::range || !(header.flags & kAdaptive)) {

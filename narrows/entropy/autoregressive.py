@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,13 @@ import numpy.typing as npt
 
 from narrows import _core
 from narrows._core import crc32c
+from narrows.entropy.arrays import Ints, array_of, int32_of, integers
 from narrows.entropy.coder import Adaptive
-from narrows.entropy.framing import STREAM, ModelPayload, count_of
-from narrows.entropy.models import int32_of, integers
+from narrows.entropy.framing import STREAM, ModelPayload, checked_shape
 from narrows.entropy.tables import Tables
 from narrows.errors import CorruptStream
 from narrows.limits import Limits
 
-Ints = npt.NDArray[Any]
 _LIMITS = Limits()
 
 
@@ -65,12 +65,16 @@ class Layer:
     shift: int
 
     def __post_init__(self) -> None:
-        if self.weights.ndim not in (2, 3) or self.weights.dtype != np.int8:
+        weights = array_of(self.weights, "weights")
+        if weights.ndim not in (2, 3) or weights.dtype != np.int8:
             raise ValueError("weights are int8 [outputs, inputs] or [num_nets, outputs, inputs]")
+        if not 1 <= index(self.shift) <= 30:
+            raise ValueError(f"a shift is 1 to 30, not {self.shift}")
+        object.__setattr__(self, "weights", weights)
         for name in ("bias", "multiplier"):
             value = int32_of(getattr(self, name), name)
-            if value.shape != self.weights.shape[:-1]:
-                raise ValueError(f"{name} has shape {self.weights.shape[:-1]}, not {value.shape}")
+            if value.shape != weights.shape[:-1]:
+                raise ValueError(f"{name} has shape {weights.shape[:-1]}, not {value.shape}")
             object.__setattr__(self, name, value)
 
     @property
@@ -117,17 +121,23 @@ class Autoregressive:
     _held: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.tables, Tables | Adaptive):
+            raise TypeError(f"tables are Tables or Adaptive, not {type(self.tables).__name__}")
         taps = integers(self.taps if len(self.taps) else np.zeros((0, 4), int), "a tap")
         if taps.ndim != 2 or taps.shape[1] not in (3, 4):
             raise ValueError("taps are [num_taps, 3 or 4]: channel, row, column, map")
         taps = int32_of(np.pad(taps, ((0, 0), (0, 4 - taps.shape[1]))), "a tap")
-        if self.maps.ndim != 2 or self.maps.dtype != np.uint8:
+        maps = array_of(self.maps, "maps")
+        if maps.ndim != 2 or maps.dtype != np.uint8:
             raise ValueError("maps are uint8 [num_maps, size]")
+        if not all(isinstance(layer, Layer) for layer in self.layers):
+            raise TypeError("layers are of the class Layer")
         nets = {layer.num_nets for layer in self.layers}
         if len(nets) != 1:
             raise ValueError("all layers hold equally many networks")
-        if len(self.grid) not in (1, 2):
-            raise ValueError("a grid has one side or two")
+        counts = [index(n) for n in (self.num_sides, *self.grid)]
+        if len(counts) not in (2, 3) or min(counts) < 0 or max(counts) >= 2**31:
+            raise ValueError("a grid has one side or two; they and num_sides are counts")
         layers = [
             (
                 layer.weights.shape[-1],
@@ -135,19 +145,19 @@ class Autoregressive:
                 np.ascontiguousarray(layer.weights).reshape(-1),
                 layer.bias.reshape(-1),
                 layer.multiplier.reshape(-1),
-                layer.shift,
+                int(layer.shift),
             )
             for layer in self.layers
         ]
         held = _core.Context(
             taps.reshape(-1),
-            self.num_sides,
-            np.ascontiguousarray(self.maps).reshape(-1),
-            len(self.maps),
+            counts[0],
+            np.ascontiguousarray(maps).reshape(-1),
+            len(maps),
             nets.pop(),
             layers,
-            [*self.grid, 1][:2],
-            self.mean,
+            [*counts[1:], 1][:2],
+            bool(self.mean),
         )
         object.__setattr__(self, "_held", held)
 
@@ -187,12 +197,11 @@ class Autoregressive:
         limits: Limits = _LIMITS,
     ) -> npt.NDArray[np.int32]:
         """Return the symbols [*shape], given the same network, tables and side."""
-        wanted = tuple(shape)
-        num_symbols = count_of(wanted, limits)
-        limits.check("max_output_bytes", (4 + len(self.maps)) * num_symbols)
-        parsed = ModelPayload.parse(payload, check)
-        parsed.expect((STREAM,), 1, num_symbols, self.digest())
+        wanted, num_symbols = checked_shape(shape, limits)
         sizes, sides, tables = self._arguments(side, wanted)
+        if num_symbols:
+            limits.check("max_output_bytes", 4 * num_symbols + self._held.working_bytes(sizes))
+        parsed = ModelPayload.read(payload, check, num_symbols, self.digest())
         out = np.zeros(wanted, np.int32)
         try:
             self._held.decode(sizes, parsed.pieces[0], sides, tables, parsed.hashed, out.reshape(-1))

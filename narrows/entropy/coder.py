@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from narrows import _core
+from narrows.entropy.arrays import Ints, array_of, int32_of, integers_of
 from narrows.entropy.tables import Tables
 from narrows.errors import CorruptStream
 from narrows.limits import Limits
 
-Ints = npt.NDArray[Any]
 Payload = bytes | bytearray | memoryview
 
 _NATIVE_DTYPES = frozenset(np.dtype(f"{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8))
@@ -33,21 +33,11 @@ _LIMITS = Limits()
 _empty = np.empty
 
 
-def _array(values: Any, name: str) -> Ints:
-    """Return the values as an array, a tensor's in place; ValueError for a tensor that NumPy cannot hold."""
-    if hasattr(values, "numpy"):
-        try:
-            values = values.numpy()
-        except (TypeError, RuntimeError) as error:
-            raise ValueError(f"{name}: {error}") from error
-    return np.asarray(values)
-
-
 def _native(values: Any, name: str) -> Ints:
     """Return integers of any width and layout in this machine's byte order, copied only if need be."""
     if type(values) is np.ndarray and values.dtype in _NATIVE_DTYPES:
         return values
-    given = _array(values, name)
+    given = array_of(values, name)
     if given.dtype in _NATIVE_DTYPES:
         return given
     if given.size and given.dtype.kind not in "iub":
@@ -56,35 +46,19 @@ def _native(values: Any, name: str) -> Ints:
     return given.astype(given.dtype.newbyteorder("=") if plain else np.int64)
 
 
-def _integers(values: Any, dtype: npt.DTypeLike, name: str) -> Ints:
-    """Convert to contiguous integers of `dtype`; ValueError where one does not survive."""
-    given = _array(values, name)
-    if given.size and given.dtype.kind not in "iub":
-        raise ValueError(f"{name} holds integers, not {given.dtype}")
-    wanted = np.iinfo(dtype)
-    if given.dtype.kind in "iu" and given.size and not np.can_cast(given.dtype, dtype):
-        least, most = int(given.min()), int(given.max())
-        if least < wanted.min or most > wanted.max:
-            raise ValueError(
-                f"{name} holds {least if least < wanted.min else most}, which no {wanted.dtype} can"
-            )
-    return np.ascontiguousarray(given, dtype)
-
-
 def _int32(values: Any) -> Ints:
     if type(values) is np.ndarray and values.dtype == _INT32 and values.flags.c_contiguous:
         return values
-    return _integers(values, np.int32, "symbols")
+    return int32_of(values, "symbols")
 
 
 def _index(values: Any) -> Ints:
     if type(values) is np.ndarray and values.dtype in _INDEX_DTYPES and values.flags.c_contiguous:
         return values
-    if hasattr(values, "numpy"):
-        values = values.numpy()
-    if getattr(values, "dtype", None) in _INDEX_DTYPES:
-        return np.ascontiguousarray(values)
-    return _integers(values, np.uint16, "index")
+    given = array_of(values, "index")
+    if given.dtype in _INDEX_DTYPES:
+        return np.asarray(given, order="C")
+    return integers_of(given, np.uint16, "index")
 
 
 class Adaptive:
@@ -231,6 +205,7 @@ def decode(
     if which.size * wanted.itemsize > limits.max_output_bytes:
         limits.check("max_output_bytes", which.size * wanted.itemsize)
     if isinstance(tables, Adaptive):
+        limits.check("max_output_bytes", which.size * _INT32.itemsize)
         return _decode_adaptive(payload, which, tables, check, wanted, chunk)
     symbols = _empty(which.shape, wanted)
     try:  # as in `encode`
@@ -352,7 +327,7 @@ def decode_packed(
 
 def _unpacked(packed: npt.ArrayLike) -> tuple[Ints, Ints]:
     """Return views of the high bytes, signed, and of the low ones."""
-    given = _array(packed, "packed")
+    given = array_of(packed, "packed")
     if given.dtype != _INT16:
         raise ValueError(f"packed symbols are int16, not {given.dtype}")
     pairs = given[..., None].view(np.uint8)
@@ -390,7 +365,7 @@ class RangeEncoder:
 
     def put_bits(self, values: npt.ArrayLike, counts: npt.ArrayLike) -> None:
         """Code unsigned `values` as they are, each in as many bits (0 to 32) as `counts` says."""
-        self._held.put_bits(_integers(values, np.uint32, "values"), _integers(counts, np.uint8, "counts"))
+        self._held.put_bits(integers_of(values, np.uint32, "values"), integers_of(counts, np.uint8, "counts"))
 
     def tell_bits(self) -> int:
         """Return what has been coded in 1/256 bit: equal in encoder and decoder, so both may decide by it."""
@@ -420,7 +395,7 @@ class RangeDecoder:
 
     def get_bits(self, counts: npt.ArrayLike) -> npt.NDArray[np.uint32]:
         """Return the next raw values, each of as many bits (0 to 32) as `counts` says."""
-        widths = _integers(counts, np.uint8, "counts")
+        widths = integers_of(counts, np.uint8, "counts")
         values = np.empty(widths.shape, np.uint32)
         self._held.get_bits(values, widths)
         return values

@@ -415,10 +415,12 @@ def decode(
     if dtype not in _SYMBOL_DTYPES:
         raise ValueError(f"decoded symbols are int8, int16 or int32, not {dtype}")
     numels = [which.numel() for which in indexes]
-    limits.check("max_output_bytes", sum(numels) * dtype.itemsize)
     device = indexes[0].device if indexes else _default_device()
     launcher = _launcher(device)
     there = _on_device(tables, launcher, device)
+    # Bits of the side stream may bring a value back into a narrow range, so they are added to int32.
+    working = torch.int32 if there.any_raw else dtype
+    limits.check("max_output_bytes", sum(numels) * working.itemsize)
     if isinstance(payloads, Encoded):
         job = _resident(payloads, numels, tables, device)
     else:
@@ -428,8 +430,6 @@ def decode(
             entries = [entries] * len(given) if entries is None else [entries]
         job = _uploaded(given, numels, tables, check, list(entries), launcher, device)
 
-    # Bits of the side stream may bring a value back into a narrow range, so they are added to int32.
-    working = torch.int32 if there.any_raw else dtype
     symbols = [torch.empty(which.shape, dtype=working, device=device) for which in indexes]
     bits = np.cumsum([0] + [-(-n // 32) * 32 for n in numels]).tolist()
     records = [

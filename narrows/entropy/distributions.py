@@ -28,7 +28,8 @@ import numpy as np
 import numpy.typing as npt
 
 from narrows import _core
-from narrows.entropy.tables import Tables
+from narrows.entropy.arrays import Ints, array_of, int32_of, integers_of
+from narrows.entropy.tables import Tables, check_bits
 
 FAMILIES = ("gaussian", "laplace", "logistic")
 SCALE_BITS = 20
@@ -40,7 +41,6 @@ _GRIDS = (64, 128)
 _DEVIATION = {"gaussian": 65536, "laplace": 92682, "logistic": 118871}
 _ONE = 1 << 32
 
-Ints = npt.NDArray[Any]
 Mass = Callable[[int, int], int]
 """2^32 P(first - 1/2 < X < last + 1/2) of a distribution, from first and last."""
 
@@ -71,7 +71,9 @@ def cumulative(family: str, distance: npt.ArrayLike, scale: npt.ArrayLike) -> np
     >>> (cumulative("gaussian", [-1, 0, 1], 1) / 2**32).round(4).tolist()
     [0.1587, 0.5, 0.8413]
     """
-    where, width = np.broadcast_arrays(np.asarray(distance, np.int64), np.asarray(scale, np.int64))
+    where, width = np.broadcast_arrays(
+        integers_of(distance, np.int64, "distance"), integers_of(scale, np.int64, "scale")
+    )
     out = np.empty(where.shape, np.uint64)
     held().cumulative(
         number_of(family), *(np.ascontiguousarray(a).reshape(-1) for a in (where, width)), out.reshape(-1)
@@ -187,14 +189,10 @@ class ScaleFamily:
         >>> scale_family("gaussian").index([-5, 0, 7_000, 65_536, 2**31 - 1]).tolist()
         [0, 0, 0, 18, 63]
         """
-        given = np.asarray(scales.numpy() if hasattr(scales, "numpy") else scales)
+        given = array_of(scales, "scales")
         if given.size and given.dtype.kind not in "iu":
             raise ValueError(f"integer scales decide, not {given.dtype}: see index_of_floats")
-        if given.dtype != np.int32:
-            if given.size and (given.min() < -(2**31) or given.max() >= 2**31):
-                raise ValueError("a scale does not fit int32")
-            given = given.astype(np.int32)
-        given = np.ascontiguousarray(given)
+        given = int32_of(given, "scales")
         out = np.empty(given.shape, np.uint8 if len(self.scales) <= 256 else np.uint16)
         _core.count_thresholds(given, self.thresholds(fraction_bits), out)
         return out
@@ -210,7 +208,7 @@ class ScaleFamily:
         >>> scale_family("gaussian").index_of_floats(np.array([0.1, 1.0, 1000.0])).tolist()
         [0, 18, 63]
         """
-        given = np.asarray(scales.numpy() if hasattr(scales, "numpy") else scales, np.float64)
+        given = np.asarray(array_of(scales, "scales"), np.float64)
         if np.isnan(given).any():
             raise ValueError("a scale is not a number")
         return self.index(np.floor(given.clip(0, 32767) * 65536 + 0.5).astype(np.int32))
@@ -251,7 +249,8 @@ def scale_family(
         if scales not in _GRIDS or bits != 15:
             raise ValueError(f"shipped are {' and '.join(map(str, _GRIDS))} scales at 15 bits")
         return _shipped(name, scales)
-    grid = np.array(scales, np.int64)
+    check_bits(bits)
+    grid = np.array(integers_of(scales, np.int64, "scales"))
     grid.flags.writeable = False
     if (
         grid.ndim != 1

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import index
 
 import numpy as np
 import numpy.typing as npt
 
 from narrows._core import crc32c
 from narrows.container.forms import Input, varint
+from narrows.entropy.coder import Payload
 from narrows.errors import CorruptStream, UnsupportedStream
 from narrows.limits import Limits
 
@@ -19,6 +21,7 @@ PASSES, STREAM = 3, 4
 
 _VERSION = 1
 _HASH, _CHECK = 16, 64
+_MOST_PASSES = 1 << 16
 
 
 @dataclass
@@ -35,6 +38,10 @@ class ModelPayload:
     hashed: bool
     pieces: list[bytes] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.passes <= _MOST_PASSES:
+            raise ValueError(f"a model has at most {_MOST_PASSES:,} passes, not {self.passes:,}")
+
     def to_bytes(self, check: bool) -> bytes:
         flags = (_HASH if self.hashed else 0) | (_CHECK if check else 0)
         head = bytes([_VERSION << 4 | self.profile, flags]) + self.digest
@@ -43,13 +50,15 @@ class ModelPayload:
         return out + crc32c(out).to_bytes(4, "little") if check else out
 
     @classmethod
-    def parse(cls, payload: bytes | bytearray | memoryview, check: bool) -> ModelPayload:
+    def parse(cls, payload: Payload, check: bool) -> ModelPayload:
         """Take a payload apart; CorruptStream or UnsupportedStream unless it is whole and sound."""
-        source = Input(payload)
+        source = Input(bytes_of(payload))
         kind, flags = source.read(2)
         if kind >> 4 != _VERSION or kind & 15 not in (PASSES, STREAM) or flags & ~(_HASH | _CHECK):
             raise UnsupportedStream("the payload is of no model, or of a newer version", 0)
-        made = cls(kind & 15, source.read(4), source.varint(), source.varint(2**16), bool(flags & _HASH))
+        made = cls(
+            kind & 15, source.read(4), source.varint(), source.varint(_MOST_PASSES), bool(flags & _HASH)
+        )
         for _ in range(made.passes if made.profile == PASSES else 1):
             made.pieces.append(source.read(source.varint()))
         if flags & _CHECK:
@@ -60,31 +69,54 @@ class ModelPayload:
             raise CorruptStream("bytes follow the payload", source.position)
         return made
 
-    def expect(self, profiles: Sequence[int], passes: int, num_symbols: int, digest: bytes) -> None:
-        """Raise CorruptStream unless the payload holds these symbols of the model with this digest."""
-        if self.profile not in profiles or self.passes != passes:
-            raise CorruptStream(f"the payload has {self.passes} passes of a model of another kind")
-        if self.num_symbols != num_symbols:
-            raise CorruptStream(f"the payload holds {self.num_symbols:,} symbols, not {num_symbols:,}")
-        if self.digest != digest:
+    @classmethod
+    def read(
+        cls,
+        payload: Payload,
+        check: bool,
+        num_symbols: int,
+        digest: bytes,
+        profiles: Sequence[int] = (STREAM,),
+        passes: int = 1,
+    ) -> ModelPayload:
+        """Parse a payload; CorruptStream unless it holds these symbols of the model with this digest."""
+        made = cls.parse(payload, check)
+        if made.profile not in profiles or made.passes != passes:
+            raise CorruptStream(f"the payload has {made.passes} passes of a model of another kind")
+        if made.num_symbols != num_symbols:
+            raise CorruptStream(f"the payload holds {made.num_symbols:,} symbols, not {num_symbols:,}")
+        if made.digest != digest:
             raise CorruptStream(
-                f"tables differ: stream {self.digest.hex()}, installed {digest.hex()}: "
+                f"tables differ: stream {made.digest.hex()}, installed {digest.hex()}: "
                 "your model has or computed other tables than the encoder's"
             )
+        return made
 
 
-def count_of(shape: tuple[int, ...], limits: Limits) -> int:
-    """Return how many int32 symbols `shape` has; ValueError below 0, LimitExceeded for too many."""
-    if any(size < 0 for size in shape):
-        raise ValueError(f"a shape has no negative size: {shape}")
-    count = math.prod(shape)
+def bytes_of(payload: Payload) -> bytes:
+    """Return a payload as bytes; TypeError for what holds none."""
+    return payload if isinstance(payload, bytes) else memoryview(payload).tobytes()
+
+
+def checked_shape(shape: Sequence[int], limits: Limits) -> tuple[tuple[int, ...], int]:
+    """Return `shape` as a tuple, and how many int32 symbols it has.
+
+    Raises ValueError for sizes that are no counts, LimitExceeded for too many symbols.
+    """
+    try:
+        wanted = tuple(index(size) for size in shape)
+    except TypeError:
+        raise ValueError(f"a shape holds integers: {shape!r}") from None
+    if any(size < 0 for size in wanted):
+        raise ValueError(f"a shape has no negative size: {wanted}")
+    count = math.prod(wanted)
     limits.check("max_output_bytes", 4 * count)
-    return count
+    return wanted, count
 
 
-def hash_of(index: npt.NDArray[np.integer], shift: npt.NDArray[np.int32] | None) -> int:
+def hash_of(which: npt.NDArray[np.integer], shift: npt.NDArray[np.int32] | None) -> int:
     """Return the CRC-32C of the indexes as u16 and, unless all are 0, the shifts as i32."""
-    value = int(crc32c(np.ascontiguousarray(index, "<u2")))
+    value = int(crc32c(np.ascontiguousarray(which, "<u2")))
     if shift is not None and shift.any():
         value = int(crc32c(np.ascontiguousarray(shift, "<i4"), value))
     return value

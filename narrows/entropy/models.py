@@ -27,14 +27,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from narrows.entropy.arrays import Ints, int32_of, integers
 from narrows.entropy.coder import RangeDecoder, RangeEncoder, decode, encode
-from narrows.entropy.distributions import ScaleFamily
-from narrows.entropy.framing import PASSES, STREAM, ModelPayload, count_of, hash_of
+from narrows.entropy.distributions import SCALE_BITS, ScaleFamily
+from narrows.entropy.framing import PASSES, STREAM, ModelPayload, bytes_of, checked_shape, hash_of
 from narrows.entropy.tables import Tables
 from narrows.errors import CorruptStream
 from narrows.limits import Limits
 
-Ints = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_] | EllipsisType | tuple[int | slice | EllipsisType, ...]
 Parameters = Callable[[int, npt.NDArray[np.int32], Any], tuple[Ints, Ints | None]]
 """(pass, known symbols, side) to integer scales, and means or None: each has the shape of the symbols, or of
@@ -105,23 +105,6 @@ class SymbolModel(Protocol):
     ) -> npt.NDArray[np.int32]: ...
 
 
-def integers(values: Any, name: str) -> Ints:
-    """Return `values` as a NumPy array of integers, torch tensors too; ValueError for floats."""
-    given = np.asarray(values.numpy() if hasattr(values, "numpy") else values)
-    if given.size and given.dtype.kind not in "iub":
-        raise ValueError(f"{name} holds integers, not {given.dtype}")
-    return given.astype(np.int64) if given.dtype.kind not in "iu" else given
-
-
-def int32_of(values: Any, name: str) -> npt.NDArray[np.int32]:
-    """Return `values` as int32; ValueError where one does not survive."""
-    given = integers(values, name)
-    fits = given.size == 0 or np.can_cast(given.dtype, np.int32)
-    if not fits and (given.min() < -(2**31) or given.max() >= 2**31):
-        raise ValueError(f"{name} does not fit int32")
-    return np.ascontiguousarray(given, np.int32)
-
-
 def _selected(values: npt.ArrayLike, name: str, mask: Mask, shape: tuple[int, ...], part: Ints) -> Ints:
     """The entries of `values` at the mask, in the form of `part`."""
     given = integers(values, name)
@@ -132,6 +115,19 @@ def _selected(values: npt.ArrayLike, name: str, mask: Mask, shape: tuple[int, ..
     except ValueError:
         raise ValueError(f"{name} of shape {given.shape} is neither for all symbols nor for a pass") from None
     return np.ascontiguousarray(whole[mask])
+
+
+def _part(known: npt.NDArray[np.int32], mask: Any) -> npt.NDArray[np.int32]:
+    """What is known at a mask, once each; ValueError for a mask of another kind or shape."""
+    parts = mask if isinstance(mask, tuple) else (mask,)
+    plain = all(isinstance(part, int | slice | EllipsisType) and not isinstance(part, bool) for part in parts)
+    if not plain and getattr(mask, "dtype", None) != np.bool_:
+        raise ValueError("a mask is booleans, a tuple of slices and numbers, or ...")
+    try:
+        part: npt.NDArray[np.int32] = known[mask]
+    except IndexError as error:
+        raise ValueError(f"a mask does not fit the symbols: {error}") from None
+    return part
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +147,7 @@ def _steps(model: EntropyModel, known: npt.NDArray[np.int32], side: Any) -> Iter
     for k in range(model.passes):
         planned = model.plan(k, shown, side)
         plan = planned if isinstance(planned, Plan) else Plan(*planned)
-        part = known[plan.mask]
+        part = _part(known, plan.mask)
         index = _selected(plan.index, "an index", plan.mask, known.shape, part)
         mean = None
         if np.ndim(plan.mean) or plan.mean != 0:
@@ -231,13 +227,11 @@ def decode_symbols(
     that many symbols. "tables differ" and "indexes differ" mean sound data and a model that has or computed
     others. Raises ValueError as `encode_symbols` does, LimitExceeded above `limits.max_output_bytes`.
     """
-    wanted = tuple(int(size) for size in shape)
-    num_symbols = count_of(wanted, limits)
+    wanted, num_symbols = checked_shape(shape, limits)
     if not isinstance(model, EntropyModel):
-        return model.decode(bytes(payload), wanted, side, check=check, limits=limits)
-    parsed = ModelPayload.parse(payload, check)
+        return model.decode(bytes_of(payload), wanted, side, check=check, limits=limits)
     tables = model.tables
-    parsed.expect((PASSES, STREAM), model.passes, num_symbols, tables.digest())
+    parsed = ModelPayload.read(payload, check, num_symbols, tables.digest(), (PASSES, STREAM), model.passes)
     known = np.zeros(wanted, np.int32)
     stream = RangeDecoder(parsed.pieces[0]) if parsed.profile == STREAM else None
     for k, step in enumerate(_steps(model, known, side)):
@@ -252,6 +246,8 @@ def decode_symbols(
             else:
                 told, width, piece = int.from_bytes(piece[:4], "little"), 32, piece[4:]
             if told != hash_of(step.index, step.mean) & ((1 << width) - 1):
+                if step.index.min() < 0 or step.index.max() >= len(tables):
+                    raise ValueError("an index names no table")
                 raise CorruptStream(
                     f"indexes differ in pass {k + 1}: your model computed other indexes or means than "
                     "the encoder's, or was given another side"
@@ -301,6 +297,10 @@ class _Conditional:
     parameters: Parameters | None = None
     fraction_bits: int = 16
     mean_bits: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.fraction_bits <= SCALE_BITS or not 0 <= self.mean_bits <= 31:
+            raise ValueError(f"fraction_bits is 0 to {SCALE_BITS}, mean_bits 0 to 31")
 
     @property
     def tables(self) -> Tables:

@@ -17,24 +17,17 @@ import numpy.typing as npt
 from narrows import _core
 from narrows._core import crc32c
 from narrows.entropy import distributions
+from narrows.entropy.arrays import Ints, array_of, int32_of, integers, integers_of
 from narrows.entropy.distributions import Row
-from narrows.entropy.framing import STREAM, ModelPayload, count_of
-from narrows.entropy.models import int32_of, integers
-from narrows.entropy.tables import Tables, integer_weights
+from narrows.entropy.framing import STREAM, ModelPayload, checked_shape
+from narrows.entropy.tables import Tables, check_bits, integer_weights
 from narrows.limits import Limits
 
-Ints = npt.NDArray[Any]
 _LIMITS = Limits()
 
 
 def _framed(stream: bytes, digest: bytes, num_symbols: int, check: bool) -> bytes:
     return ModelPayload(STREAM, digest, num_symbols, 1, False, [stream]).to_bytes(check)
-
-
-def _stream(payload: bytes, digest: bytes, num_symbols: int, check: bool) -> bytes:
-    parsed = ModelPayload.parse(payload, check)
-    parsed.expect((STREAM,), 1, num_symbols, digest)
-    return parsed.pieces[0]
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,7 @@ class Categorical:
     """
 
     def _rows(self, side: Any, shape: tuple[int, ...]) -> npt.NDArray[np.uint32]:
-        given = np.asarray(side.numpy() if hasattr(side, "numpy") else side)
+        given = array_of(side, "side")
         if given.ndim != len(shape) + 1 or given.shape[:-1] != shape:
             raise ValueError(f"side is weights [*{shape}, size], not {given.shape}")
         if given.dtype == np.uint32:
@@ -89,12 +82,11 @@ class Categorical:
         limits: Limits = _LIMITS,
     ) -> npt.NDArray[np.int32]:
         """Return the symbols [*shape], given the same rows."""
-        wanted = tuple(shape)
-        count = count_of(wanted, limits)
+        wanted, count = checked_shape(shape, limits)
         rows = self._rows(side, wanted)
-        stream = _stream(payload, self._digest(rows), count, check)
+        parsed = ModelPayload.read(payload, check, count, self._digest(rows))
         out = np.empty(wanted, np.int32)
-        _core.decode_rows(stream, rows.reshape(-1), rows.shape[-1], out.reshape(-1))
+        _core.decode_rows(parsed.pieces[0], rows.reshape(-1), rows.shape[-1], out.reshape(-1))
         return out
 
 
@@ -161,12 +153,11 @@ class Mixture:
         limits: Limits = _LIMITS,
     ) -> npt.NDArray[np.int32]:
         """Return the symbols [*shape], given the same mixtures."""
-        wanted = tuple(shape)
-        count = count_of(wanted, limits)
+        wanted, count = checked_shape(shape, limits)
         first, arrays, digest = self._arguments(side, wanted)
-        stream = _stream(payload, digest, count, check)
+        parsed = ModelPayload.read(payload, check, count, digest)
         out = np.empty(wanted, np.int32)
-        _core.decode_mixtures(*first, stream, *arrays, out.reshape(-1))
+        _core.decode_mixtures(*first, parsed.pieces[0], *arrays, out.reshape(-1))
         return out
 
 
@@ -188,16 +179,22 @@ def mixture_tables(
     >>> int(tables.offset[0]), len(tables)
     (-8, 1)
     """
+    distributions.number_of(family)
+    check_bits(bits)
     w, m, s = np.broadcast_arrays(
-        *(integers(a, name) for a, name in ((weights, "a weight"), (means, "a mean"), (scales, "a scale")))
+        *(
+            integers_of(array, np.int64, name)
+            for array, name in ((weights, "a weight"), (means, "a mean"), (scales, "a scale"))
+        )
     )
-    if w.ndim != 2 or not 0 <= fraction_bits <= 20 or w.min() < 0 or s.min() < 1 or s.max() >= 2**30:
-        raise ValueError("weights, means and scales are [num_tables, K], scales 1 to 2^30 - 1")
-    totals = w.sum(axis=1)
-    if totals.min() < 1 or totals.max() > 2**15:
+    if w.ndim != 2 or w.size == 0 or len(w) > 1 << 16 or not 0 <= fraction_bits <= 20:
+        raise ValueError("weights, means and scales are [num_tables, K], fraction_bits 0 to 20")
+    if s.min() < 1 or s.max() >= 2**30 or m.min() <= -(2**52) or m.max() >= 2**52:
+        raise ValueError("scales are 1 to 2^30 - 1, means below 2^52")
+    totals = np.minimum(w, 2**16).sum(axis=1)
+    if w.min() < 0 or totals.min() < 1 or totals.max() > 2**15:
         raise ValueError("the weights of a mixture sum to 1 to 2^15")
-    wide = (w.astype(np.int64), m.astype(np.int64), s.astype(np.int64))
-    rows = [_mixture_row(family, *row, fraction_bits, bits) for row in zip(*wide, strict=True)]
+    rows = [_mixture_row(family, *row, fraction_bits, bits) for row in zip(w, m, s, strict=True)]
     return distributions.tables_of(rows, bits)
 
 

@@ -12,6 +12,7 @@ from narrows import _core
 from narrows._core import crc32c
 from narrows.container.forms import Input, varint
 from narrows.entropy.coder import _index, _int32
+from narrows.entropy.framing import bytes_of
 from narrows.entropy.tables import Tables
 from narrows.errors import CorruptStream, UnsupportedStream
 
@@ -23,9 +24,10 @@ class Stack:
     """A coder of one lane whose `pop` undoes `push`, with any tables in between (arXiv 1901.04866).
 
     Popping symbols that were never pushed makes some of the bits below: with a table of their distribution
-    they are drawn from it, and pushing them back restores those bits. Bits-back coding of x pops z by q(z|x),
-    pushes x by p(x|z) and z by p(z), and takes log2 q(z|x) / (p(x|z) p(z)) bits on average. `initial` are
-    bytes to lie at the bottom, for the first pops to draw on.
+    they are drawn from it, escapes as any value outside, and pushing them back restores those bits.
+    Bits-back coding of x pops z by q(z|x), pushes x by p(x|z) and z by p(z), and takes
+    log2 q(z|x) / (p(x|z) p(z)) bits on average. `initial` are bytes to lie at the bottom, for the first pops
+    to draw on.
 
     >>> tables = Tables.from_pmf([[0.25, 0.75]], offsets=[0], escape=False)
     >>> stack = Stack(b"some bits to start with.")
@@ -39,7 +41,7 @@ class Stack:
     def __init__(self, initial: bytes = b"") -> None:
         self._held = _core.Stack()
         if initial:
-            self._held.set(1 << 32, initial + bytes(-len(initial) % 4))
+            self._held.set(1 << 32, bytes_of(initial) + bytes(-len(initial) % 4))
 
     def push(self, symbols: npt.ArrayLike, index: npt.ArrayLike, tables: Tables) -> None:
         """Put int32 `symbols` on top, each with the table that `index` names.
@@ -82,7 +84,7 @@ class Stack:
 
         Raises CorruptStream (TruncatedStream, UnsupportedStream) for anything but a whole and sound one.
         """
-        source = Input(payload)
+        source = Input(bytes_of(payload))
         kind, flags = source.read(2)
         if kind != _KIND or flags & ~_CHECK:
             raise UnsupportedStream("the payload is of no stack, or of a newer version", 0)

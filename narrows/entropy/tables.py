@@ -10,26 +10,31 @@ import numpy as np
 import numpy.typing as npt
 
 from narrows import _core
+from narrows.entropy.arrays import array_of, int32_of, integers_of
 
 Weights = Sequence[float] | npt.NDArray[np.float64] | npt.NDArray[np.uint64]
 
 
+_MOST_TABLES = 1 << 16
+_MOST_ENTRIES = 1 << 28  # of a matrix of boundaries
+
+
 def _frozen(values: Any, dtype: npt.DTypeLike, name: str) -> npt.NDArray[Any]:
     """Copy `values` into a read-only array of `dtype`; ValueError where one does not survive."""
-    given = np.asarray(values)
-    if given.size and given.dtype.kind not in "iu":
-        raise ValueError(f"{name} holds integers, not {given.dtype}")
-    limits = np.iinfo(dtype)
-    if given.size and (given.min() < limits.min or given.max() > limits.max):
-        raise ValueError(f"{name} does not fit {limits.dtype}")
-    array = np.array(given, dtype=dtype, order="C")
+    array = np.array(integers_of(values, dtype, name))
     array.flags.writeable = False
     return array
 
 
+def check_bits(bits: Any) -> None:
+    """Raise ValueError unless tables may have that many bits."""
+    if not isinstance(bits, int) or not 8 <= bits <= 16:
+        raise ValueError(f"bits is 8 to 16, not {bits!r}")
+
+
 def integer_weights(weights: Any, name: str) -> npt.NDArray[np.uint64]:
     """Unsigned integers as they are; a float p as floor(p 2^32), at most 2^32 - 1."""
-    given = np.asarray(weights)
+    given = array_of(weights, name)
     if given.dtype.kind in "iu":
         if given.size and given.min() < 0:
             raise ValueError(f"{name} is negative")
@@ -66,15 +71,17 @@ class Tables:
     _held: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.bits, int) or not 8 <= self.bits <= 16:
-            raise ValueError(f"bits is 8 to 16, not {self.bits!r}")
-        for name, dtype in (
-            ("offset", np.int32),
-            ("shift", np.uint8),
-            ("size", np.int32),
-            ("cdf", np.uint32),
+        check_bits(self.bits)
+        for name, dtype, most in (
+            ("offset", np.int32, _MOST_TABLES),
+            ("shift", np.uint8, _MOST_TABLES),
+            ("size", np.int32, _MOST_TABLES),
+            ("cdf", np.uint32, _MOST_ENTRIES),
         ):
-            object.__setattr__(self, name, _frozen(getattr(self, name), dtype, name))
+            given = array_of(getattr(self, name), name)
+            if given.size > most:
+                raise ValueError(f"{name} has at most {most:,} entries, not {given.size:,}")
+            object.__setattr__(self, name, _frozen(given, dtype, name))
         if any(a.ndim != 1 for a in (self.offset, self.shift, self.size)) or self.cdf.ndim != 2:
             raise ValueError("offset, shift and size are vectors, cdf is a matrix")
         num_tables = len(self.offset)
@@ -115,11 +122,15 @@ class Tables:
         The frequencies come from Webster's method with a floor of one, in integers, so the same everywhere.
         Raises ValueError for negative, NaN or all-zero weights, and where the tokens outnumber the slots.
         """
-        rows = [integer_weights(row, "a weight") for row in weights]
-        if any(row.ndim != 1 for row in rows):
-            raise ValueError("weights holds one vector for each table")
-        if not isinstance(bits, int) or not 8 <= bits <= 16:
-            raise ValueError(f"bits is 8 to 16, not {bits!r}")
+        check_bits(bits)
+        rows: list[npt.NDArray[np.uint64]] = []
+        for row in weights:
+            given = array_of(row, "a weight")
+            if given.ndim != 1:
+                raise ValueError("weights holds one vector for each table")
+            if len(rows) == _MOST_TABLES or given.size > 2**bits:
+                raise ValueError("there are at most 65,536 tables, and none has more tokens than slots")
+            rows.append(integer_weights(given, "a weight"))
         closed = escape is False
         num_tables = len(rows)
         shifts = np.broadcast_to(_frozen(shift, np.uint8, "shift"), (num_tables,))
@@ -129,8 +140,8 @@ class Tables:
                 raise ValueError("escape is a weight, None or False")
             tails = np.broadcast_to(integer_weights(escape, "an escape's weight"), (num_tables,))
         sizes = np.array([len(row) + 1 for row in rows], np.int64)
-        if num_tables == 0 or sizes.max() > 2**bits + 1:
-            raise ValueError("there must be a table, and no table may have more tokens than slots")
+        if num_tables == 0 or num_tables * (int(sizes.max()) + 1) > _MOST_ENTRIES:
+            raise ValueError("there must be a table, and 2^28 entries of their matrix at most")
         cdf = np.zeros((num_tables, int(sizes.max()) + 1), np.uint32)
         for i, row in enumerate(rows):
             slot_shift = min(int(shifts[i]), 7)
@@ -140,7 +151,7 @@ class Tables:
             first = 1 if closed else 0
             cdf[i, first + 1 : first + 1 + len(units)] = np.cumsum(units << np.uint32(slot_shift))
             cdf[i, int(sizes[i]) :] = 2**bits
-        return cls(bits, np.asarray(offsets), shifts, sizes.astype(np.int32), cdf)
+        return cls(bits, array_of(offsets, "offset"), shifts, sizes.astype(np.int32), cdf)
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -162,8 +173,8 @@ class Tables:
         >>> round(tables.cost_bits([0, 1, 1, 0], [0, 0, 0, 0]), 3)
         4.0
         """
-        value = np.asarray(symbols, np.int64).ravel()
-        table = np.asarray(index, np.int64).ravel()
+        value = int32_of(symbols, "symbols").astype(np.int64).ravel()
+        table = integers_of(index, np.int64, "index").ravel()
         if value.size != table.size:
             raise ValueError("symbols and index differ in length")
         if value.size == 0:

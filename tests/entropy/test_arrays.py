@@ -114,6 +114,68 @@ def test_torch_tensors_are_read_in_place():
             entropy.encode(wrong, torch.tensor(index), TABLES)
 
 
+UNREADABLE = ["gradient", "bfloat16", "elsewhere"]
+
+
+@pytest.fixture(params=UNREADABLE)
+def unreadable(request):
+    """A tensor that NumPy cannot hold; one of the meta device is refused as one of a CUDA device is."""
+    torch = pytest.importorskip("torch", reason="needs torch")
+    return {
+        "gradient": lambda: torch.ones(3, requires_grad=True),
+        "bfloat16": lambda: torch.ones(3, dtype=torch.bfloat16),
+        "elsewhere": lambda: torch.ones(3, dtype=torch.int32, device="meta"),
+    }[request.param]()
+
+
+FAMILY = entropy.scale_family("gaussian")
+LAYER = {"bias": np.zeros(1, np.int32), "multiplier": np.ones(1, np.int32), "shift": 1}
+TAKERS = {
+    "symbols": lambda t: entropy.encode(t, [0] * 3, TABLES),
+    "index": lambda t: entropy.encode([0] * 3, t, TABLES),
+    "index to decode": lambda t: entropy.decode(b"", t, TABLES),
+    "adaptive symbols": lambda t: entropy.encode(t, [0] * 3, entropy.Adaptive(TABLES)),
+    "adaptive index": lambda t: entropy.decode(b"", t, entropy.Adaptive(TABLES)),
+    "packed": lambda t: entropy.encode_packed(t, TABLES),
+    "packed index": lambda t: entropy.decode_packed(b"", t, TABLES),
+    "put symbols": lambda t: entropy.RangeEncoder().put(t, [0] * 3, TABLES),
+    "put index": lambda t: entropy.RangeEncoder().put([0] * 3, t, TABLES),
+    "put values": lambda t: entropy.RangeEncoder().put_bits(t, [3] * 3),
+    "put counts": lambda t: entropy.RangeEncoder().put_bits([0] * 3, t),
+    "get index": lambda t: entropy.RangeDecoder(b"").get(t, TABLES),
+    "get counts": lambda t: entropy.RangeDecoder(b"").get_bits(t),
+    "push": lambda t: entropy.Stack().push(t, [0] * 3, TABLES),
+    "push index": lambda t: entropy.Stack().push([0] * 3, t, TABLES),
+    "pop index": lambda t: entropy.Stack().pop(t, TABLES),
+    "entry index": lambda t: entropy.entry_index(b"", t, TABLES),
+    "weights": lambda t: entropy.Tables.from_pmf([t], [0]),
+    "offsets": lambda t: entropy.Tables.from_pmf([[1.0]] * 3, t),
+    "shifts": lambda t: entropy.Tables.from_pmf([[1.0]] * 3, [0] * 3, shift=t),
+    "escapes": lambda t: entropy.Tables.from_pmf([[1.0]] * 3, [0] * 3, escape=t),
+    "boundaries": lambda t: entropy.Tables(8, [0], [0], [2], t[None]),
+    "cost of symbols": lambda t: TABLES.cost_bits(t, [0] * 3),
+    "cost of index": lambda t: TABLES.cost_bits([0] * 3, t),
+    "integer scales": lambda t: FAMILY.index(t),
+    "float scales": lambda t: FAMILY.index_of_floats(t),
+    "scales of a family": lambda t: entropy.scale_family("gaussian", t),
+    "distances": lambda t: entropy.cumulative("laplace", t, 1),
+    "mixtures": lambda t: entropy.mixture_tables("laplace", [[1] * 3], t[None], [[1] * 3]),
+    "model's symbols": lambda t: entropy.encode_symbols(entropy.Static(TABLES, np.zeros(3, int)), t),
+    "static index": lambda t: entropy.encode_symbols(entropy.Static(TABLES, t), [0] * 3),
+    "side": lambda t: entropy.encode_symbols(entropy.Hyperprior(FAMILY), [0] * 3, t),
+    "rows": lambda t: entropy.encode_symbols(entropy.Categorical(), [0] * 3, t[:, None]),
+    "mixture": lambda t: entropy.encode_symbols(entropy.Mixture(), [0], t[:, None, None]),
+    "layer": lambda t: entropy.Layer(t[None], **LAYER),
+    "bias": lambda t: entropy.Layer(np.ones((3, 1), np.int8), t, np.ones(3, int), 1),
+}
+
+
+@pytest.mark.parametrize("name", TAKERS)
+def test_tensors_that_numpy_cannot_hold_are_refused(name, unreadable):
+    with pytest.raises(ValueError, match=r"requires_grad|requires grad|BFloat16|meta|holds|int8|integer"):
+        TAKERS[name](unreadable)
+
+
 @pytest.mark.parametrize("wrong", [2**31, -(2**31) - 1, 2**40, -(2**63)])
 def test_numbers_beyond_int32_are_refused(wrong):
     with pytest.raises(ValueError, match="beyond int32"):

@@ -14,6 +14,7 @@ from twins import models as twin
 from narrows import entropy
 from narrows.entropy import autoregressive
 from narrows.errors import CorruptStream, LimitExceeded, UnsupportedStream
+from narrows.limits import Limits
 
 LAPLACE = entropy.scale_family("laplace", [int(2**20 * 1.5**i / 4) for i in range(12)])
 CAUSAL = [
@@ -164,8 +165,6 @@ def layer(w: Any, b: int = 0, m: int = 1, shift: int = 1) -> entropy.Layer:
         ([layer([[1] * 3]), layer([[1] * 2])], (12,), 128, "shape"),
         ([layer([[1] * 3] * 2)], (12,), 128, "output"),
         ([layer([[1] * 3])], (3, 4), 128, "output"),
-        ([layer([[1] * 3], shift=31)], (12,), 128, "shift"),
-        ([layer([[1] * 3], shift=0)], (12,), 128, "shift"),
         ([layer([[1] * 3])], (0,), 128, "grid"),
         ([layer([[1] * 3])], (65537,), 128, "grid"),
         ([], (12,), 128, "layers"),
@@ -240,6 +239,63 @@ def test_unchecked_damage_raises_or_gives_symbols(data: st.DataObject) -> None:
     except (CorruptStream, UnsupportedStream):
         return
     assert back.shape == symbols.shape
+
+
+def test_limits_count_the_rows_that_the_network_reads() -> None:
+    """Two symbols, but 600 rows of inputs with their margins."""
+    taps = [(0, -row, 0) for row in range(1, 601)]
+    layers = [entropy.Layer(np.zeros((1, 600), np.int8), np.array([0]), np.array([1]), 1)]
+    model = entropy.Autoregressive(LAPLACE.tables, taps, entropy.identity_map()[None], layers, (12,))
+    payload = entropy.encode_symbols(model, np.zeros((1, 2, 1), int))
+    takes = 4 * 2 + 601 * (1 + 144) + 4 * 150 * (16 + 16) + (2 + 1 + 64) + 6
+    assert model._held.working_bytes([1, 1, 2, 1]) == takes - 8
+    entropy.decode_symbols(model, payload, (1, 2, 1), limits=Limits(max_output_bytes=takes))
+    with pytest.raises(LimitExceeded):
+        entropy.decode_symbols(model, payload, (1, 2, 1), limits=Limits(max_output_bytes=takes - 1))
+    empty = entropy.encode_symbols(model, np.zeros((0, 5, 5, 5), int))
+    assert entropy.decode_symbols(model, empty, (0, 5, 5, 5), limits=Limits(max_output_bytes=0)).size == 0
+
+
+@pytest.mark.parametrize("weights", [[[1, 2]], np.ones((1, 2)), np.ones(2, np.int8), None])
+def test_weights_of_another_kind_are_refused(weights: Any) -> None:
+    with pytest.raises(ValueError, match="weights are int8"):
+        entropy.Layer(weights, np.array([0]), np.array([1]), 8)
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "said"),
+    [
+        ({"tables": None}, TypeError, "Tables or Adaptive"),
+        ({"tables": LAPLACE}, TypeError, "ScaleFamily"),
+        ({"layers": [1]}, TypeError, "class Layer"),
+        ({"layers": []}, ValueError, "equally many"),
+        ({"maps": [[1, 2, 3]]}, ValueError, "maps are uint8"),
+        ({"maps": None}, ValueError, "maps are uint8"),
+        ({"grid": (-12,)}, ValueError, "counts"),
+        ({"grid": (2**40,)}, ValueError, "counts"),
+        ({"grid": ()}, ValueError, "one side or two"),
+        ({"grid": ("12",)}, TypeError, "integer"),
+        ({"num_sides": -1}, ValueError, "counts"),
+        ({"num_sides": 0.5}, TypeError, "integer"),
+    ],
+)
+def test_parts_of_another_kind_are_refused(fields: dict[str, Any], error: type, said: str) -> None:
+    layer = entropy.Layer(np.array([[12]], np.int8), np.array([0]), np.array([1]), 8)
+    sound = {
+        "tables": LAPLACE.tables,
+        "taps": [(0, 0, -1)],
+        "maps": entropy.identity_map()[None],
+        "layers": [layer],
+        "grid": (12,),
+    }
+    entropy.Autoregressive(**sound)
+    with pytest.raises(error, match=said):
+        entropy.Autoregressive(**{**sound, **fields})
+    for shift in (0, 31, -1, 2**40):
+        with pytest.raises(ValueError, match="1 to 30"):
+            entropy.Layer(layer.weights, layer.bias, layer.multiplier, shift)
+    with pytest.raises(TypeError):
+        entropy.Layer(layer.weights, layer.bias, layer.multiplier, 2.5)
 
 
 def test_another_network_or_side_is_told() -> None:

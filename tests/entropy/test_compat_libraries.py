@@ -115,6 +115,9 @@ def test_damage_to_words_and_other_models_raise(seed, data):
         lambda c: model.Categorical(np.array([1, 2])),
         lambda c: model.QuantizedGaussian(5, 4),
         lambda c: model.QuantizedGaussian(-100, 100, 0.0, 0.0),
+        lambda c: model.CustomModel(float, None, 0, 2**40),
+        lambda c: model.CustomModel(float, None, 2**40, 2**40 + 5),
+        lambda c: model.CustomModel(float, None, 5, 4),
         lambda c: AnsCoder(seal=True),
         lambda c: AnsCoder(np.zeros(9, np.int64)),
     ],
@@ -125,6 +128,45 @@ def test_mistakes_are_value_errors_and_push_nothing(call):
         call(coder)
     assert coder.is_empty()
     assert coder.num_bits() == 0
+
+
+UNSOUND = [
+    lambda n: (model.QuantizedGaussian(-9, 9), np.zeros(n), np.zeros(n)),
+    lambda n: (model.QuantizedGaussian(-9, 9), np.full(n, np.nan), np.ones(n)),
+    lambda n: (model.QuantizedGaussian(-9, 9), np.r_[np.zeros(n - 1), np.inf], np.ones(n)),
+    lambda n: (model.QuantizedLaplace(-9, 9, 0.0), np.r_[np.ones(n - 1), -1.0]),
+    lambda n: (model.QuantizedGaussian(3, 3), np.full(n, np.nan), np.ones(n)),
+    lambda n: (model.Categorical(), np.zeros((n, 19))),
+    lambda n: (model.Categorical(), np.r_[np.ones((n - 1, 19)), np.full((1, 19), -1.0)]),
+    lambda n: (model.Bernoulli(), np.full(n, 1.5)),
+]
+
+
+@pytest.mark.parametrize("unsound", UNSOUND)
+def test_a_model_that_is_none_is_a_value_error_and_pops_nothing(unsound):
+    sound = model.QuantizedGaussian(-9, 9, 0.0, 3.0)
+    coder = AnsCoder()
+    coder.encode_reverse(np.arange(-9, 10), sound)
+    words = coder.get_compressed()
+    for count in (1, 5, 19, 25):
+        with pytest.raises(ValueError, match="no distribution"):
+            coder.decode(*unsound(count))
+        assert np.array_equal(coder.get_compressed(), words)
+    assert np.array_equal(coder.decode(sound, 19), np.arange(-9, 10))
+
+
+def test_what_is_refused_stays_on_the_stack():
+    sound = model.QuantizedGaussian(-9, 9, 0.0, 3.0)
+    coder = AnsCoder()
+    coder.encode_reverse(np.tile(np.arange(-9, 10), 40), sound)
+    words = coder.get_compressed()
+    for wrong in (model.QuantizedGaussian(-9, 9, 5.0, 0.5), model.Uniform(3)):
+        with pytest.raises(CorruptStream):
+            coder.decode(wrong, 19 * 40)
+        assert np.array_equal(coder.get_compressed(), words)
+    coder.encode_reverse([1, 2, 3], sound)
+    assert coder.decode(sound, 3).tolist() == [1, 2, 3]
+    assert np.array_equal(coder.get_compressed(), words)
 
 
 def test_constriction_itself_takes_the_same_calls():

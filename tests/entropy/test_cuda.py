@@ -272,6 +272,20 @@ def test_the_callers_mistakes_are_value_errors():
         cuda.encode(tensor(np.array([0, 1, 2], np.int8)), tensor(np.zeros(3, np.uint8)), closed).to_host()
 
 
+@pytest.mark.parametrize(("shift", "bytes_a_symbol"), [(0, 1), (9, 4)])
+def test_decoded_tensors_are_limited_by_what_they_take(shift, bytes_a_symbol):
+    """Tables with raw bits are decoded as int32 whatever the dtype asked for."""
+    made = Tables.from_pmf([np.ones(3)], [0], shift=shift)
+    index = torch.zeros(100, dtype=torch.uint8, device=DEVICE["now"])
+    payload = entropy.encode(np.zeros(100, np.int32), np.zeros(100, np.uint8), made)
+    enough = Limits(max_output_bytes=100 * bytes_a_symbol)
+    assert not cuda.decode(payload, index, made, dtype=torch.int8, limits=enough).check()[0].any()
+    with pytest.raises(LimitExceeded):
+        cuda.decode(
+            payload, index, made, dtype=torch.int8, limits=Limits(max_output_bytes=100 * bytes_a_symbol - 1)
+        )
+
+
 def test_other_tables_indexes_and_lengths_are_corrupt():
     made, index, symbols = workload(4, 1000)
     i = tensor(index)

@@ -278,12 +278,93 @@ class Planned:
         [(..., [0, 1])],
         [(..., [0.5, 1, 2, 3])],
         [models.Plan(..., 0, 2**31)],
+        [(np.ones(5, bool), 0)],
+        [((slice(None), 0), 0)],
+        [(np.array([0, 0, 1, 2]), 0)],
+        [([0, 0, 1, 2], 0)],
+        [(([0, 0, 1, 2],), 0)],
+        [(None, 0)],
     ],
-    ids=["too few", "twice", "holes", "no such table", "shape", "floats", "mean"],
+    ids=[
+        *("too few", "twice", "holes", "no such table", "shape", "floats", "mean"),
+        *("mask too long", "mask too deep", "places", "list of places", "tuple of places", "no mask"),
+    ],
 )
 def test_a_plan_that_cannot_be_is_the_callers_mistake(plans: list[Any]) -> None:
+    model = Planned(*plans)
     with pytest.raises(ValueError):
-        entropy.encode_symbols(Planned(*plans), np.arange(4))
+        entropy.encode_symbols(model, np.arange(4))
+    head = entropy.encode_symbols(Planned(*[(..., 0)] * len(plans[:1])), np.arange(4), check=False)
+    if len(plans) == 1:
+        with pytest.raises(ValueError):
+            entropy.decode_symbols(model, head, (4,), check=False)
+
+
+def test_as_many_passes_are_coded_as_are_read() -> None:
+    class Long(Planned):
+        def plan(self, k: int, known: np.ndarray, side: Any) -> Any:
+            return (..., 0) if k == 0 else ((slice(0, 0),), np.zeros(0, int))
+
+    model = Long()
+    model.passes = 1 << 16
+    for few in (1 << 16, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(models, "_FEW", few)
+            payload = entropy.encode_symbols(model, np.arange(4))
+        assert entropy.decode_symbols(model, payload, (4,)).tolist() == [0, 1, 2, 3]
+    for passes in ((1 << 16) + 1, -1):
+        model.passes = passes
+        with pytest.raises(ValueError, match="passes"):
+            entropy.encode_symbols(model, np.arange(4))
+
+
+def test_shapes_that_are_none_are_the_callers_mistake() -> None:
+    model = entropy.Hyperprior(GAUSSIAN)
+    side = np.ones(4, int)
+    payload = entropy.encode_symbols(model, np.arange(4), side)
+    rows, mixture = np.ones((4, 9), int), np.ones((3, 4, 1), int)
+    network = entropy.Autoregressive(
+        entropy.Tables.from_pmf([[1, 1]], [0]),
+        [(0, 0, -1)],
+        entropy.identity_map()[None],
+        [entropy.Layer(np.array([[1]], np.int8), np.array([0]), np.array([1]), 8)],
+        (1,),
+    )
+    for shape in ((4.0,), ("4",), 4, None, (-1, -4), (2.5,)):
+        for each, aside in (
+            *((model, side), (entropy.Categorical(), rows), (entropy.Mixture(), mixture)),
+            (network, None),
+        ):
+            with pytest.raises(ValueError, match="shape"):
+                entropy.decode_symbols(each, payload, shape, aside)
+            if not isinstance(each, entropy.Hyperprior):
+                with pytest.raises(ValueError, match="shape"):
+                    each.decode(payload, shape, aside)
+
+
+def test_payloads_are_any_bytes_in_a_row() -> None:
+    model = entropy.Hyperprior(GAUSSIAN)
+    side = np.ones(4, int)
+    payload = entropy.encode_symbols(model, np.arange(4), side)
+    for given_bytes in (bytearray(payload), memoryview(payload), np.frombuffer(payload, np.uint8)):
+        assert entropy.decode_symbols(model, given_bytes, (4,), side).tolist() == [0, 1, 2, 3]
+    twice = np.repeat(np.frombuffer(payload, np.uint8), 2)
+    assert entropy.decode_symbols(model, memoryview(twice)[::2], (4,), side).tolist() == [0, 1, 2, 3]
+    for other in ("text", 5, None, [1, 2]):
+        for each, aside in ((model, side), (entropy.Categorical(), np.ones((4, 9), int))):
+            with pytest.raises(TypeError):
+                entropy.decode_symbols(each, other, (4,), aside)
+
+
+def test_an_index_of_no_table_is_told_before_that_it_differs() -> None:
+    model = Planned((..., 0))
+    for few in (1 << 16, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(models, "_FEW", few)
+            payload = entropy.encode_symbols(model, np.arange(4))
+        for wrong in (64, -1, 65536):
+            with pytest.raises(ValueError, match=r"names no table|index holds"):
+                entropy.decode_symbols(Planned((..., wrong)), payload, (4,))
 
 
 def test_symbols_and_sides_of_the_wrong_kind_are_refused() -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from narrows import entropy
 from narrows.entropy import Adaptive, AdaptiveBits, RangeDecoder, RangeEncoder, Tables
 from narrows.entropy import reference_range as twin
-from narrows.errors import CorruptStream, StreamError, TruncatedStream
+from narrows.errors import CorruptStream, LimitExceeded, StreamError, TruncatedStream
+from narrows.limits import Limits
 
 SMALL = tables(most_bits=15, max_tokens=16)
 
@@ -83,6 +84,28 @@ def test_adaptive_and_fixed_payloads_are_told_apart():
         entropy.decode(entropy.encode(symbols, index, Adaptive(made)), index, made)
     with pytest.raises(CorruptStream, match="Adaptive"):
         entropy.decode(entropy.encode(symbols, index, made), index, Adaptive(made))
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("payload", [b"", b"no payload at all", bytes(40), None])
+def test_a_bad_index_is_the_callers_mistake_whatever_the_payload(payload, check):
+    made = Tables.from_pmf([[4, 2, 1], [1, 1, 1]], [0, 0])
+    if payload is None:
+        payload = entropy.encode([0, 1, 2], [0, 1, 0], Adaptive(made), check=check, hash_index=True)
+    for index in ([0, 2, 0], [0, -1, 0], [0, 65535, 0], [0, 65536, 0]):
+        with pytest.raises(ValueError, match=r"names no table|index holds"):
+            entropy.decode(payload, index, Adaptive(made), check=check)
+
+
+def test_adaptive_payloads_are_limited_by_the_int32_that_they_take():
+    made = Tables.from_pmf([[4, 2, 1]], [0])
+    index = np.zeros(100, np.uint8)
+    payload = entropy.encode(index, index, Adaptive(made))
+    for dtype in (np.int8, np.int16, np.int32):
+        got = entropy.decode(payload, index, Adaptive(made), dtype=dtype, limits=Limits(max_output_bytes=400))
+        assert np.array_equal(got, index)
+        with pytest.raises(LimitExceeded):
+            entropy.decode(payload, index, Adaptive(made), dtype=dtype, limits=Limits(max_output_bytes=399))
 
 
 def test_counts_belong_to_the_caller():

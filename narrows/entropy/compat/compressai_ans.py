@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from narrows import _core
+from narrows.entropy import arrays
+from narrows.entropy.arrays import array_of
 from narrows.entropy.coder import decode, encode
 from narrows.entropy.compat.steps import StepDecoder, StepEncoder, with_crc, without_crc
 from narrows.entropy.tables import Tables
@@ -23,6 +25,7 @@ Format = Literal["narrows", "compressai"]
 Ints = npt.NDArray[np.int32]
 
 _MAX_CACHED = 64
+_MOST_ENTRIES = 2**16 + 1
 _MOST_TABLES = 1024  # with more, each is used a few times only: not worth making tables of another kind
 
 
@@ -34,7 +37,7 @@ def pmf_to_quantized_cdf(pmf: Sequence[float] | npt.NDArray[Any], precision: int
     >>> pmf_to_quantized_cdf([0.5, 0.25, 0.25])
     [0, 32768, 49152, 65536]
     """
-    given = np.ascontiguousarray(pmf, np.float32).reshape(-1)
+    given = np.ascontiguousarray(numbers_of(pmf, "pmf"), np.float32).reshape(-1)
     cdf = np.empty(given.size + 1, np.uint32)
     _core.compressai_pmf_to_quantized_cdf(given, precision, cdf)
     return cdf.tolist()
@@ -67,14 +70,16 @@ def tables_of(cdf: npt.ArrayLike, lengths: npt.ArrayLike, offsets: npt.ArrayLike
 
 def _checked(cdf: npt.ArrayLike, lengths: npt.ArrayLike, offsets: npt.ArrayLike) -> tuple[Ints, Ints, Ints]:
     """Return the three as int32 arrays that fit each other; ValueError where they do not."""
-    if isinstance(cdf, (list, tuple)) and len({len(row) for row in cdf}) > 1:
-        wide = np.zeros((len(cdf), max(map(len, cdf))), np.int32)
-        for row, given in zip(wide, cdf, strict=True):
-            row[: len(given)] = given
-        cdf = wide
-    rows = np.ascontiguousarray(cdf, np.int32)
-    sizes = np.ascontiguousarray(lengths, np.int32).reshape(-1)
-    firsts = np.ascontiguousarray(offsets, np.int32).reshape(-1)
+    if isinstance(cdf, (list, tuple)) and len({np.size(row) for row in cdf}) > 1:
+        given = [int32_of(row, "a cdf") for row in cdf]
+        widest = max(row.size for row in given)
+        if widest > _MOST_ENTRIES:
+            raise ValueError(f"a cdf has at most {_MOST_ENTRIES:,} entries, not {widest:,}")
+        cdf = np.zeros((len(given), widest), np.int32)
+        for wide, row in zip(cdf, given, strict=True):
+            wide[: row.size] = row
+    rows = arrays.int32_of(cdf, "a cdf")
+    sizes, firsts = int32_of(lengths, "lengths"), int32_of(offsets, "offsets")
     if rows.ndim != 2 or not len(rows) == sizes.size == firsts.size:
         raise ValueError("cdfs are a matrix, with a length and an offset for each row")
     return rows, sizes, firsts
@@ -123,15 +128,22 @@ def table_pair(cdf: npt.ArrayLike, lengths: npt.ArrayLike, offsets: npt.ArrayLik
     return pair
 
 
+def _on_host(values: Any) -> Any:
+    """Return a tensor without its gradient and device, anything else as it is."""
+    return values.detach().cpu() if hasattr(values, "detach") else values
+
+
 def int32_of(values: Any, name: str) -> Ints:
     """Return `values` as a contiguous vector of int32; ValueError where one does not survive."""
-    given = np.asarray(values.detach().cpu().numpy() if hasattr(values, "detach") else values)
-    if given.dtype != np.int32:
-        if given.size and given.dtype.kind not in "iu":
-            raise ValueError(f"{name} holds integers, not {given.dtype}")
-        if given.size and (given.min() < -(2**31) or given.max() >= 2**31):
-            raise ValueError(f"{name} holds a number beyond 32 bits")
-    return np.ascontiguousarray(given, np.int32).reshape(-1)
+    return arrays.int32_of(_on_host(values), name).reshape(-1)
+
+
+def numbers_of(values: Any, name: str) -> npt.NDArray[Any]:
+    """Return integers or floats as an array; ValueError for anything else."""
+    given = array_of(_on_host(values), name)
+    if given.size and given.dtype.kind not in "iuf":
+        raise ValueError(f"{name} holds numbers, not {given.dtype}")
+    return given
 
 
 def narrow_index(index: Ints, num_tables: int) -> npt.NDArray[Any]:

@@ -27,13 +27,14 @@ import numpy.typing as npt
 
 from narrows import _core
 from narrows.entropy import distributions
+from narrows.entropy.arrays import array_of, int32_of
 from narrows.errors import CorruptStream
 
 _BITS = 24
 
 
 def _floats(values: Any, name: str) -> npt.NDArray[np.float64]:
-    given = np.asarray(values)
+    given = array_of(values, name)
     if given.dtype.kind != "f":
         raise ValueError(f"{name} holds floats, not {given.dtype}")
     return np.ascontiguousarray(given, np.float64).reshape(-1)
@@ -57,7 +58,7 @@ class Model(ABC):
 
 
 def _weights(values: Any, name: str) -> npt.NDArray[Any]:
-    given = np.asarray(values)
+    given = array_of(values, name)
     if given.dtype not in (np.float32, np.float64):
         raise ValueError(f"{name} holds float32 or float64, not {given.dtype}")
     return np.ascontiguousarray(given)
@@ -116,6 +117,14 @@ class Bernoulli(Categorical):
         return _core.model_of_probabilities(np.stack([1 - p, p], axis=1))
 
 
+def _range(min_symbol_inclusive: int, max_symbol_inclusive: int) -> tuple[int, int]:
+    """Return the first and last symbol of a model; ValueError if there are too many or none."""
+    first, last = int(min_symbol_inclusive), int(max_symbol_inclusive)
+    if not -(2**31) <= first <= last < 2**31 or last - first >= 2**_BITS:
+        raise ValueError("min and max are int32, min not above max, at most 2**24 symbols apart")
+    return first, last
+
+
 class _Quantized(Model):
     """A distribution cut to integers min .. max, each of which can be coded."""
 
@@ -125,9 +134,7 @@ class _Quantized(Model):
     def __init__(
         self, min_symbol_inclusive: int, max_symbol_inclusive: int, mean: float | None, scale: float | None
     ) -> None:
-        first, last = int(min_symbol_inclusive), int(max_symbol_inclusive)
-        if not -(2**31) <= first <= last < 2**31 or last - first >= 2**_BITS:
-            raise ValueError("min and max are int32, min not above max, at most 2**24 symbols apart")
+        first, last = _range(min_symbol_inclusive, max_symbol_inclusive)
         self._first, self._num_symbols = first, last - first + 1
         self._known = (mean, scale)
         self._missing = tuple(
@@ -203,8 +210,8 @@ class CustomModel(Categorical):
         min_symbol_inclusive: int,
         max_symbol_inclusive: int,
     ) -> None:
-        self._first = int(min_symbol_inclusive)
-        edges = [cdf(s + 0.5) for s in range(self._first, int(max_symbol_inclusive))]
+        self._first, last = _range(min_symbol_inclusive, max_symbol_inclusive)
+        edges = [cdf(s + 0.5) for s in range(self._first, last)]
         super().__init__(np.diff(np.array([0.0, *edges, 1.0])))
 
 
@@ -216,18 +223,15 @@ class ScipyModel(CustomModel):
 
 
 def _symbols(symbols: Any, model: Model) -> npt.NDArray[np.int32]:
-    given = np.asarray(symbols)
-    if given.size and given.dtype.kind not in "iu":
-        raise ValueError(f"symbols are integers, not {given.dtype}")
-    if given.size and (given.min() < -(2**31) or given.max() >= 2**31):
-        raise ValueError("a symbol does not fit int32")
-    if isinstance(model, CustomModel):
-        given = given.astype(np.int64) - model._first
-    return np.ascontiguousarray(given.clip(-(2**31), 2**31 - 1), np.int32).reshape(-1)
+    given = int32_of(symbols, "symbols").reshape(-1)
+    if not isinstance(model, CustomModel):
+        return given
+    # Beyond int32 is outside the model in any case.
+    return (given.astype(np.int64) - model._first).clip(-(2**31), 2**31 - 1).astype(np.int32)
 
 
 def _words(compressed: Any) -> npt.NDArray[np.uint32]:
-    given = np.asarray(compressed)
+    given = array_of(compressed, "compressed data")
     if given.dtype != np.uint32 or given.ndim != 1:
         raise ValueError("compressed data is a vector of uint32, as get_compressed returns it")
     return np.ascontiguousarray(given)
@@ -255,7 +259,7 @@ class _Decoding:
             held = model._held(())
         else:
             held = model._held(amount_or_parameters)
-            amount = len(np.asarray(amount_or_parameters[0]))
+            amount = len(np.atleast_1d(array_of(amount_or_parameters[0], "parameters")))
         symbols = np.empty(amount, np.int32)
         self._stack.pop(symbols, held)
         if isinstance(model, CustomModel):

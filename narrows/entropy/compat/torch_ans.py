@@ -13,15 +13,16 @@ ignored; tables have at most 15 bits. Works on CPU tensors and NumPy arrays and 
 
 from __future__ import annotations
 
-from math import fsum
+from math import fsum, prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from narrows import _core
+from narrows.entropy.arrays import integers_of
 from narrows.entropy.coder import decode, encode
-from narrows.entropy.compat.compressai_ans import int32_of, narrow_index
+from narrows.entropy.compat.compressai_ans import int32_of, narrow_index, numbers_of
 from narrows.entropy.compat.steps import StepDecoder, StepEncoder
 from narrows.entropy.tables import Tables
 from narrows.errors import CorruptStream, TruncatedStream, UnsupportedStream
@@ -31,14 +32,10 @@ _WHOLE, _STEPS, _ROWS = range(3)
 _ROW_BITS = 24
 
 
-def _numpy(values: Any) -> npt.NDArray[Any]:
-    return np.asarray(values.detach().cpu().numpy() if hasattr(values, "detach") else values)
-
-
 def _tensor(symbols: npt.NDArray[np.int32], like: Any) -> Any:
     import torch
 
-    return torch.from_numpy(symbols.reshape(tuple(like.shape)))
+    return torch.from_numpy(symbols.reshape(np.shape(like)))
 
 
 class TorchANSInterface:
@@ -74,7 +71,7 @@ class TorchANSInterface:
         Frequencies are integers or floats, in proportion. Raises ValueError for negative, NaN or all-zero
         rows.
         """
-        rows, sizes = _numpy(freqs), int32_of(num_freqs, "num_freqs")
+        rows, sizes = numbers_of(freqs, "freqs"), int32_of(num_freqs, "num_freqs")
         if rows.ndim != 2 or len(rows) != sizes.size or (sizes < 1).any() or (sizes > rows.shape[1]).any():
             raise ValueError("freqs is a matrix with a row for each table, num_freqs 1 to its width")
         weights = []
@@ -94,7 +91,8 @@ class TorchANSInterface:
 
     def set_cdfs(self, cdfs: Any, cdfs_sizes: Any, offsets: Any) -> None:
         """Make the tables of quantized cdfs; with bypass coding the last interval of each is the escape's."""
-        rows, sizes = _numpy(cdfs).astype(np.int64), int32_of(cdfs_sizes, "cdfs_sizes")
+        rows = integers_of(numbers_of(cdfs, "cdfs"), np.int64, "cdfs")
+        sizes = int32_of(cdfs_sizes, "cdfs_sizes")
         least = 3 if self.bypass_coding else 2
         if (
             rows.ndim != 2
@@ -233,8 +231,10 @@ class TorchANSInterface:
         """Return the next symbols of a payload that was coded with frequencies."""
         if not isinstance(self._stream, _core.IntervalStack):
             raise CorruptStream("the payload was not coded with frequencies")
-        shape = tuple(freqs.shape[:-1])
-        symbols = np.empty(int(np.prod(shape)), np.int32)
+        shape = np.shape(freqs)[:-1]
+        if prod(shape) > len(self._stream):
+            raise CorruptStream("the payload holds fewer symbols than are asked for")
+        symbols = np.empty(prod(shape), np.int32)
         self._stream.pop(symbols, _row_model(freqs, num_freqs, symbols.size))
         if offsets is not None:
             symbols += int32_of(offsets, "offsets")
@@ -254,7 +254,7 @@ def _split(encoded: bytes) -> tuple[int, bytes]:
 
 
 def _row_model(freqs: Any, num_freqs: Any, num_symbols: int) -> Any:
-    rows = _numpy(freqs)
+    rows = numbers_of(freqs, "freqs")
     if rows.ndim < 1 or rows.shape[-1] < 1 or rows.size // rows.shape[-1] != num_symbols:
         raise ValueError("freqs has a row for each symbol")
     rows = np.ascontiguousarray(rows.reshape(-1, rows.shape[-1]), np.float64)

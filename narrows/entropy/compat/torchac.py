@@ -12,12 +12,14 @@ compiles nothing.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from narrows import _core
+from narrows.entropy.arrays import array_of
 from narrows.errors import CorruptStream
 
 PRECISION = 16
@@ -66,7 +68,7 @@ def decode_int16_normalized_cdf(cdf_int: Any, byte_stream: bytes) -> Any:
 def _array(values: Any, name: str) -> npt.NDArray[Any]:
     if getattr(values, "is_cuda", False):
         raise ValueError(f"{name} must be on CPU")
-    return np.asarray(values.detach().numpy() if hasattr(values, "detach") else values)
+    return array_of(values.detach() if hasattr(values, "detach") else values, name)
 
 
 def _rows(cdf: Any, dtype: Any) -> npt.NDArray[Any]:
@@ -95,7 +97,10 @@ def _decode(model: Any, cdf: Any, byte_stream: bytes) -> Any:
         raise CorruptStream("the payload is cut")
     stack = _core.IntervalStack(PRECISION)
     stack.open(np.frombuffer(byte_stream, "<u4").astype(np.uint32))
-    symbols = np.empty(tuple(cdf.shape[:-1]), np.int32)
+    shape = tuple(cdf.shape[:-1])
+    if prod(shape) > len(stack):
+        raise CorruptStream("the payload holds fewer symbols than the CDF has rows")
+    symbols = np.empty(shape, np.int32)
     stack.pop(symbols.reshape(-1), model)
     if len(stack):
         raise CorruptStream("the payload holds more symbols than the CDF has rows")
