@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from narrows import _core
 from narrows.errors import MissingExtra
+from narrows.files import atomic
 
 KERNELS = ("plan", "encode", "gather", "decode", "decode_split", "decode_side")
 _SOURCE = "rans.cu"
@@ -85,20 +85,24 @@ def compile_kernels(arch: str) -> bytes:
         )
     )
     options = [b"--std=c++20", f"--gpu-architecture={arch}".encode()]
-    (result,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
-    if int(result) != 0:
-        log = b" " * _must(nvrtc.nvrtcGetProgramLogSize(program))
-        _must(nvrtc.nvrtcGetProgramLog(program, log))
-        raise RuntimeError(f"NVRTC does not compile for {arch}: {log.decode(errors='replace').strip()}")
-    size, get = (
-        (nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN)
-        if arch.startswith("sm_")
-        else (nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX)
-    )
-    image: bytes = b" " * _must(size(program))
-    _must(get(program, image))
-    _must(nvrtc.nvrtcDestroyProgram(program))
-    return image
+    try:
+        (result,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
+        if int(result) != 0:
+            log = _filled(program, nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog)
+            said = log.decode(errors="replace").strip("\0 \n")
+            raise RuntimeError(f"NVRTC does not compile for {arch}: {said}")
+        if arch.startswith("sm_"):
+            return _filled(program, nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN)
+        return _filled(program, nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX)
+    finally:
+        nvrtc.nvrtcDestroyProgram(program)
+
+
+def _filled(program: Any, size: Callable[..., Any], get: Callable[..., Any]) -> bytes:
+    """Return what `get` writes, `size` bytes of it, into memory that is nobody else's."""
+    buffer = bytearray(_must(size(program)))
+    _must(get(program, buffer))
+    return bytes(buffer)
 
 
 def arch_for(capability: tuple[int, int], supported: Sequence[int]) -> str:
@@ -135,9 +139,8 @@ def cached_kernels(arch: str) -> bytes:
     image = compile_kernels(arch)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        with atomic(path, force=True) as file:
             file.write(hashlib.sha256(image).digest() + image)
-        Path(file.name).replace(path)
     return image
 
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import ctypes
+import errno
+import os
 import re
 import shutil
 import subprocess
@@ -93,6 +95,66 @@ def test_a_compiled_cubin_is_kept_and_a_broken_one_made_again(tmp_path, monkeypa
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert cuda_driver.cached_kernels("sm_90") == b"cubin of sm_90"
+
+
+class Compiler:
+    """Stands for cuda.bindings.nvrtc: writes what it says into the memory it is given, as that does."""
+
+    def __init__(self, said, result=0):
+        self.said, self.result, self.alive = said, result, 0
+
+    def nvrtcVersion(self):
+        return 0, 13, 0
+
+    def nvrtcCreateProgram(self, *arguments):
+        self.alive += 1
+        return 0, "program"
+
+    def nvrtcCompileProgram(self, program, count, options):
+        return (self.result,)
+
+    def size(self, program):
+        return 0, len(self.said)
+
+    def get(self, program, memory):
+        memoryview(memory)[:] = self.said
+        return (0,)
+
+    nvrtcGetProgramLogSize = nvrtcGetCUBINSize = nvrtcGetPTXSize = size
+    nvrtcGetProgramLog = nvrtcGetCUBIN = nvrtcGetPTX = get
+
+    def nvrtcDestroyProgram(self, program):
+        self.alive -= 1
+        return (0,)
+
+
+@pytest.mark.parametrize("said", [b"", b"!", b"broken\n\0"])
+def test_the_compiler_writes_into_memory_of_its_own(said, monkeypatch):
+    """A constant such as b" " must not become what a log of one byte says."""
+    compiler = Compiler(said)
+    monkeypatch.setattr(cuda_driver, "_modules", lambda: (None, compiler))
+    assert cuda_driver.compile_kernels("sm_90") == said
+    assert cuda_driver.compile_kernels("compute_90") == said
+    compiler.result = 6
+    text = said.decode().strip("\n\0")
+    with pytest.raises(RuntimeError, match=f"does not compile for sm_90: {text}$"):
+        cuda_driver.compile_kernels("sm_90")
+    assert compiler.alive == 0
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(cuda_driver, "_modules", lambda: (None, Compiler(b"cubin")))
+    for call in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, lambda *arguments: full(arguments))
+            assert cuda_driver.cached_kernels("sm_90") == b"cubin"
+        assert list((tmp_path / "narrows").iterdir()) == []
+    assert cuda_driver.cached_kernels("sm_90") == b"cubin"
+    assert len(list((tmp_path / "narrows").iterdir())) == 1
 
 
 def test_errors_name_what_to_install(monkeypatch):
