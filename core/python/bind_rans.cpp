@@ -80,6 +80,16 @@ void bind_rans(nb::module_& m) {
         });
     });
 
+    m.def("rans_pack", [](nb::handle symbols, nb::handle index) {
+        const IntegerArray held_symbols(symbols, PyBUF_STRIDED), held_index(index);
+        const narrows::MutableIntegers s = held_symbols.mutable_view();
+        const narrows::Integers i = held_index.view();
+        int16_t* const pairs = s.contiguous<int16_t>();
+        if (!pairs || s.size() != i.size()) throw nb::value_error("as many int16 symbols in a row as indexes");
+        const nb::gil_scoped_release release;
+        return narrows::pack({pairs, s.size()}, i);
+    });
+
     m.def("rans_chunks", [](nb::handle payload, bool check) {
         const Buffer buffer(payload);
         std::vector<narrows::ChunkRange> chunks;

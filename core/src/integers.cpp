@@ -101,6 +101,14 @@ bool MutableIntegers::write(size_t first, size_t count, const T* values) const n
     std::byte* at = data_ + static_cast<ptrdiff_t>(first) * stride_bytes_;
     return with_type(type_, [&](auto zero) {
         using To = decltype(zero);
+        if constexpr (sizeof(To) < sizeof(T))
+            if (To* const to = contiguous<To>()) {  // two loops that compilers turn into vectors
+                T lost = 0;
+                for (size_t i = 0; i < count; ++i) to[first + i] = static_cast<To>(values[i]);
+                for (size_t i = 0; i < count; ++i)
+                    lost |= static_cast<T>(values[i] ^ static_cast<T>(static_cast<To>(values[i])));
+                return lost == 0;
+            }
         bool fits = true;
         const auto put = [&](ptrdiff_t by) {
             std::byte* to = at;

@@ -312,16 +312,12 @@ def decode_packed(
     >>> decode_packed(encode([-1, 1], [0, 1], tables), [0, 1], tables)
     array([-256,  257], dtype=int16)
     """
-    which = _native(index, "index")
-    limits.check("max_output_bytes", 2 * which.size)
-    if threads < 1:
-        raise ValueError("threads is positive")
     if len(tables) > 256:
         raise ValueError("packed symbols have at most 256 tables")
-    packed = np.empty(which.shape, _INT16)
-    symbols, low = _unpacked(packed.reshape(-1))
-    _core.rans_decode(payload, which, tables._held, symbols, check, threads, -1)
-    low[...] = which.reshape(-1)
+    which = _native(index, "index")
+    packed = decode(payload, which, tables, check=check, threads=threads, dtype=_INT16, limits=limits)
+    if not _core.rans_pack(packed, which):
+        raise CorruptStream("a symbol does not fit 8 bits")
     return packed
 
 

@@ -58,6 +58,10 @@ using Allocate = std::function<uint8_t*(size_t num_bytes)>;
 [[nodiscard]] Status decode(std::span<const uint8_t> payload, const Integers& index, const Tables& tables,
                             const DecodeOptions& options, const MutableIntegers& symbols, std::string& what);
 
+// Turns int16 symbols into symbol << 8 | index, in place. False, with garbage in `symbols`, if one of the two has more
+// than 8 bits. As many of both.
+[[nodiscard]] bool pack(std::span<int16_t> symbols, const Integers& index);
+
 // Where the chunks of a payload are. Verifies what their headers say, and with `check` the CRC32C.
 [[nodiscard]] Status list_chunks(std::span<const uint8_t> payload, bool check, std::vector<ChunkRange>& chunks,
                                  std::string& what);

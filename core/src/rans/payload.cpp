@@ -639,6 +639,22 @@ Status decode(std::span<const uint8_t> payload, const Integers& index, const Tab
     return without_exceptions([&] { return with_index(index, typed); });
 }
 
+bool pack(std::span<int16_t> symbols, const Integers& index) {
+    Reader<uint8_t> reader(index, kBlock);
+    int16_t lost = 0;
+    for (size_t first = 0; first < symbols.size(); first += kBlock) {
+        const size_t n = std::min(kBlock, symbols.size() - first);
+        const uint8_t* const low = reader.load(first, n);
+        if (!low) return false;
+        int16_t* const pairs = symbols.data() + first;
+        for (size_t i = 0; i < n; ++i) {
+            lost |= static_cast<int16_t>(pairs[i] ^ static_cast<int8_t>(pairs[i]));
+            pairs[i] = static_cast<int16_t>(static_cast<uint16_t>(pairs[i]) << 8 | low[i]);
+        }
+    }
+    return lost == 0;
+}
+
 Status list_chunks(std::span<const uint8_t> payload, bool check, std::vector<ChunkRange>& chunks, std::string& what) {
     std::vector<Place> places;
     if (const Status status = find_chunks(payload, kAnyNumber, check, places, what); status != Status::ok) return status;
