@@ -26,7 +26,7 @@ Payload = bytes | bytearray | memoryview
 
 _NATIVE_DTYPES = frozenset(np.dtype(f"{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8))
 _INDEX_DTYPES = frozenset({np.dtype(np.uint8), np.dtype(np.uint16)})
-_DECODED_DTYPES = frozenset({np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.int32)})
+_DECODED = {key: np.dtype(t) for t in (np.int8, np.uint8, np.int16, np.int32) for key in (t, np.dtype(t))}
 _INT16 = np.dtype(np.int16)
 _INT32 = np.dtype(np.int32)
 _LIMITS = Limits()
@@ -194,7 +194,7 @@ def decode(
     Traceback (most recent call last):
     narrows.errors.TruncatedStream: a chunk is longer than the payload
     """
-    wanted = _INT32 if dtype is np.int32 else _decoded_dtype(dtype)
+    wanted = _DECODED.get(dtype) or _decoded_dtype(dtype)  # type: ignore[arg-type]
     if threads < 1:
         raise ValueError("threads is positive")
     if chunk is None:
@@ -217,7 +217,7 @@ def decode(
 
 def _decoded_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     wanted = np.dtype(dtype)
-    if wanted not in _DECODED_DTYPES:
+    if wanted not in _DECODED:
         raise ValueError(f"decoded symbols are int8, uint8, int16 or int32, not {wanted}")
     return wanted
 
