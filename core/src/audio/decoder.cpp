@@ -4,6 +4,7 @@
 
 #include "audio/analysis.hpp"
 #include "audio/coders.hpp"
+#include "audio/concealment.hpp"
 #include "audio/layout.hpp"
 #include "audio/saved.hpp"
 #include "audio/syntax.hpp"
@@ -21,6 +22,8 @@ constexpr int32_t kPeak = (1 << 23) - 1;
 constexpr uint64_t kMostEnergy_256 = uint64_t{1} << 52;
 // Decoded magnitudes lie this share of a step toward zero, 1/256.
 constexpr int64_t kBias = 13;
+// Frames in a row; what is missing after them is silence.
+constexpr uint32_t kMostConcealed = 50;
 
 // Random signs for a frame: seq and channel decide them, so that no loss changes them.
 class Noise {
@@ -94,6 +97,7 @@ struct AudioDecoder::Impl {
     size_t channels;
     const Layout& layout;
     std::shared_ptr<const Mdct> whole, part;
+    const std::optional<Concealment> concealment;  // of speech; music repeats its last spectrum
 
     // What a packet may change, and a refused one has not.
     struct State {
@@ -102,20 +106,26 @@ struct AudioDecoder::Impl {
         uint32_t lost = 0;     // frames concealed since the last sound one
         bool finished = false;
         std::vector<int32_t> halves;  // left halves of the block begun, [channels][size / 2]
-        std::vector<int32_t> last;    // coefficients of the last transform, [channels][size]
+        std::vector<Past> past;       // of each channel, for `concealment`
+        std::vector<int32_t> last;    // without: coefficients of the last transform, [channels][size]
         std::optional<Resampler> resampler;
     } state;
 
     Impl(std::shared_ptr<const AudioModel> m, const AudioFormat& f, uint32_t hz, size_t c)
         : model(std::move(m)), format(f), signal_hz(hz), channels(c), layout(layout_of(f.rate_hz)), whole(Mdct::of(layout.size)),
-          part(layout.splits ? Mdct::of(layout.size / layout.splits) : nullptr) {
+          part(layout.splits ? Mdct::of(layout.size / layout.splits) : nullptr), concealment(made_for(layout, *whole)) {
         forget();
+    }
+
+    static std::optional<Concealment> made_for(const Layout& layout, const Mdct& whole) {
+        return layout.transforms == 1 ? std::nullopt : std::optional<Concealment>(std::in_place, layout, whole);
     }
 
     void forget() {
         state = State{};
         state.halves.assign(channels * layout.size / 2, 0);
-        state.last.assign(channels * layout.size, 0);
+        if (concealment) state.past.assign(channels, concealment->silence());
+        else state.last.assign(channels * layout.size, 0);
         if (signal_hz != format.rate_hz) state.resampler.emplace(format.rate_hz, signal_hz, channels);
     }
 
@@ -134,8 +144,14 @@ struct AudioDecoder::Impl {
             std::copy_n(values.begin(), n / 2, block.begin() + static_cast<ptrdiff_t>(n / 2));
             std::copy_n(values.begin() + static_cast<ptrdiff_t>(n / 2), n / 2, half);
             whole->unrotate(block.data());
-            for (size_t i = 0; i < n; ++i) inside[(t * n + i) * channels + channel] = std::clamp(block[i], -(1 << 24), 1 << 24);
+            give(std::span(block).first(n), t, channel, inside);
         }
+    }
+
+    void give(std::span<int32_t> block, size_t t, size_t channel, std::vector<int32_t>& inside) {
+        for (int32_t& v : block) v = std::clamp(v, -(1 << 24), 1 << 24);
+        for (size_t i = 0; i < block.size(); ++i) inside[(t * block.size() + i) * channels + channel] = block[i];
+        if (concealment) concealment->heard(block, state.past[channel]);
     }
 
     // Gives out a frame of samples at the internal rate.
@@ -185,7 +201,8 @@ struct AudioDecoder::Impl {
                         if (!bounded(std::span(c[i]).subspan(t * layout.size, layout.size))) return Status::corrupt;
                     }
                     synthesize(c[i].data(), frame.transient, 2 * g + i, inside);
-                    keep(c[i], frame.transient, 2 * g + i);
+                    // A transient frame leaves its parts' shared spectrum.
+                    if (!concealment) std::copy_n(c[i].begin(), layout.size, state.last.begin() + static_cast<ptrdiff_t>((2 * g + i) * layout.size));
                 }
             }
             deliver(inside, out);
@@ -223,34 +240,38 @@ struct AudioDecoder::Impl {
         }
     }
 
-    // Remembers a frame's last transform for concealment; a transient one leaves its parts' shared spectrum.
-    void keep(const Coefficients& c, bool transient, size_t channel) {
-        int32_t* to = state.last.data() + channel * layout.size;
-        const int32_t* from = c.data() + (layout.transforms - 1) * layout.size;
-        if (!transient) {
-            std::copy_n(from, layout.size, to);
-            return;
-        }
-        for (size_t i = 0; i < layout.size; ++i) to[i] = from[i];
-    }
-
     void conceal(std::vector<int32_t>& out) {
         std::vector<int32_t> inside(layout.frame() * channels);
-        std::array<int32_t, kMaxFrame> c;
         for (uint32_t f = 0; f < format.packet_frames; ++f) {
             ++state.lost;
             for (size_t channel = 0; channel < channels; ++channel) {
-                int32_t* last = state.last.data() + channel * layout.size;
-                for (size_t t = 0; t < layout.transforms; ++t) {
-                    for (size_t i = 0; i < layout.size; ++i) {
-                        last[i] = static_cast<int32_t>(state.lost > 50 ? 0 : int64_t{last[i]} * 29 / 32);
-                        c[t * layout.size + i] = last[i];
-                    }
-                }
-                synthesize(c.data(), false, channel, inside);
+                if (concealment) go_on(channel, inside);
+                else fade(channel, inside);
             }
             deliver(inside, out);
         }
+    }
+
+    // The sound so far, repeated.
+    void go_on(size_t channel, std::vector<int32_t>& inside) {
+        const size_t n = layout.size;
+        std::array<int32_t, kMaxFrame + kMaxSize> frame;
+        const std::span half = std::span(state.halves).subspan(channel * (n / 2), n / 2);
+        const std::span made = std::span(frame).first(layout.frame() + n);
+        concealment->run(half, state.lost == 1, state.past[channel], made);
+        if (state.lost > kMostConcealed) std::fill(made.begin(), made.end(), 0);
+        for (size_t t = 0; t < layout.transforms; ++t) give(made.subspan(t * n, n), t, channel, inside);
+        int32_t* const next = made.data() + layout.frame();
+        whole->rotate(next);
+        std::copy_n(next, n / 2, half.begin());
+    }
+
+    // The last spectrum, a little softer each time.
+    void fade(size_t channel, std::vector<int32_t>& inside) {
+        int32_t* const last = state.last.data() + channel * layout.size;
+        for (size_t i = 0; i < layout.size; ++i)
+            last[i] = static_cast<int32_t>(state.lost > kMostConcealed ? 0 : int64_t{last[i]} * 29 / 32);
+        synthesize(last, false, channel, inside);
     }
 };
 
@@ -311,6 +332,13 @@ std::vector<uint8_t> AudioDecoder::save() const {
     saver.put(state.lost);
     saver.put(static_cast<uint8_t>(state.finished));
     saver.put_all(std::span<const int32_t>(state.halves));
+    for (const Past& past : state.past) {
+        saver.put_all(std::span<const int32_t>(past.samples));
+        saver.put_all(std::span<const int32_t>(past.period));
+        saver.put(past.lag);
+        saver.put(past.at);
+        saver.put(past.gain);
+    }
     saver.put_all(std::span<const int32_t>(state.last));
     if (state.resampler) {
         const Resampler::State resampler = state.resampler->state();
@@ -330,6 +358,13 @@ Status AudioDecoder::restore(std::span<const uint8_t> bytes) {
     state.lost = loader.get<uint32_t>();
     state.finished = loader.get<uint8_t>() != 0;
     loader.get_all(std::span(state.halves));
+    for (Past& past : state.past) {
+        loader.get_all(std::span(past.samples));
+        loader.get_all(std::span(past.period));
+        past.lag = loader.get<uint32_t>();
+        past.at = loader.get<uint32_t>();
+        past.gain = loader.get<int32_t>();
+    }
     loader.get_all(std::span(state.last));
     if (state.resampler) {
         Resampler::State resampler{loader.get<uint64_t>(), loader.get<uint64_t>(), state.resampler->state().history};
@@ -338,8 +373,11 @@ Status AudioDecoder::restore(std::span<const uint8_t> bytes) {
     }
     if (!loader.done()) return Status::bad_argument;
     for (size_t channel = 0; channel < self.channels; ++channel) {
-        if (!bounded(std::span(state.last).subspan(channel * self.layout.size, self.layout.size)) ||
-            !bounded(std::span(state.halves).subspan(channel * self.layout.size / 2, self.layout.size / 2)))
+        if (self.concealment ? !self.concealment->valid(state.past[channel])
+                             : !bounded(std::span(state.last).subspan(channel * self.layout.size, self.layout.size))) {
+            return Status::bad_argument;
+        }
+        if (!bounded(std::span(state.halves).subspan(channel * self.layout.size / 2, self.layout.size / 2)))
             return Status::bad_argument;
     }
     self.state = std::move(state);
