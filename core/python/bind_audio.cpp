@@ -56,7 +56,7 @@ nb::ndarray<nb::numpy, float> floats_of(const std::vector<int32_t>& samples, siz
 
 nb::list listed(const std::vector<AudioPacket>& packets) {
     nb::list list;
-    for (const AudioPacket& p : packets) list.append(nb::make_tuple(p.seq, p.count, p.last, to_bytes(p.payload)));
+    for (const AudioPacket& p : packets) list.append(nb::make_tuple(p.seq, p.count, p.last, to_bytes(p.payload), to_bytes(p.coarse)));
     return list;
 }
 
@@ -115,16 +115,16 @@ void bind_audio(nb::module_& m) {
         .def(
             "__init__",
             [](AudioEncoderHandle* self, const AudioModelHandle& model, const nb::bytes& params, uint32_t signal_hz, size_t channels, uint32_t bytes_256,
-               bool constant) {
+               bool constant, bool coarse) {
                 const AudioFormat format = format_of(params);
                 new (self) AudioEncoderHandle();
                 self->channels = channels;
-                raise_unless_ok(AudioEncoder::create(model.model, format, {bytes_256, constant}, signal_hz, channels, self->encoder),
+                raise_unless_ok(AudioEncoder::create(model.model, format, {bytes_256, constant, coarse}, signal_hz, channels, self->encoder),
                                 "no such audio session");
                 self->timing = timing_of(format, signal_hz);
             },
             nb::arg("model"), nb::arg("params"), nb::arg("signal_hz"), nb::arg("channels"), nb::arg("bytes_256") = 0,
-            nb::arg("constant") = false)
+            nb::arg("constant") = false, nb::arg("coarse") = false)
         .def("push",
              [](AudioEncoderHandle& self, Sound samples) {
                  if (samples.shape(1) != self.channels) throw nb::value_error("another number of channels");

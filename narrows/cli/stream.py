@@ -81,7 +81,10 @@ def _send(parser: argparse.ArgumentParser) -> None:
     _add_source(parser)
     parser.add_argument("--to", required=True, metavar="HOST:PORT", help="the receiver")
     parser.add_argument("--fast", action="store_true", help="a file as fast as it is coded, not in real time")
-    _add_codec(parser)
+    codec = _add_codec(parser)
+    codec.add_argument(
+        "--redundancy", type=int, metavar="N", help="coarse copies of 1 or 2 packets before, in every packet"
+    )
     group = parser.add_argument_group("simulated network")
     group.add_argument("--loss", type=float, default=0, metavar="P", help="share of datagrams lost: 0.05")
     group.add_argument("--burst", type=float, metavar="N", help="mean length of losses; default independent")
@@ -113,11 +116,12 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--mic", action="store_true", help="the microphone, 16 kHz mono unless --pcm says")
 
 
-def _add_codec(parser: argparse.ArgumentParser) -> None:
+def _add_codec(parser: argparse.ArgumentParser) -> Any:
     group = parser.add_argument_group("codec")
     group.add_argument("--codec", metavar="NAME[:OPT=VAL,...]", help="default by rate and channels")
     group.add_argument("--kbps", type=float, metavar="X", help="rate; default the codec's")
     group.add_argument("-q", "--quality", type=float, metavar="N", help="0 to 100, instead of a rate")
+    return group
 
 
 def _add_output(parser: argparse.ArgumentParser, text: str) -> None:
@@ -187,7 +191,7 @@ def send(args: argparse.Namespace, terminal: Terminal) -> int:
     """Send sound to a receiver."""
     from narrows.streaming import udp
     from narrows.streaming.channel import Channel
-    from narrows.streaming.live import Sender
+    from narrows.streaming.live import Sender, arrived_packets
 
     address = udp.parse_address(args.to)
     channel = Channel(
@@ -212,7 +216,11 @@ def send(args: argparse.Namespace, terminal: Terminal) -> int:
         )
     final = sender.statistics(time.monotonic())
     if simulated:
-        final |= {"simulated_datagrams": len(channel.log), "simulated_lost": channel.num_lost}
+        final |= {
+            "simulated_datagrams": len(channel.log),
+            "simulated_lost": channel.num_lost,
+            "simulated_lost_packets": sender.num_packets - len(arrived_packets(channel.log)),
+        }
     teller.finish(final)
     return DONE
 
@@ -308,7 +316,8 @@ def _encoder(args: argparse.Namespace, source: Source) -> Any:
     name = args.codec or registry.default_codec(like)
     if name is None:
         raise OptionError("there is no codec for live sound; --codec names one")
-    chosen = {"kbps": args.kbps, "quality": args.quality}
+    redundancy = getattr(args, "redundancy", None)
+    chosen = {"kbps": args.kbps, "quality": args.quality, "redundancy": redundancy}
     given = {option: value for option, value in chosen.items() if value is not None}
     return narrows.encoder(name, sample_rate_hz=source.sample_rate_hz, channels=source.channels, **given)
 

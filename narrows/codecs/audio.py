@@ -31,6 +31,7 @@ _FILE_FRAMES = 50
 _FRAME_S = 0.02
 # A gap of more frames than a 16-bit sequence number can tell is another stream.
 _MOST_LOST = 1 << 15
+_MOST_COPIES = 2
 _MOST_FRAMES = 1 << 32  # of a stream: 2.7 years, and products of positions stay below 2^62
 
 
@@ -39,12 +40,16 @@ class Options:
     """`quality` (0 to 100) fixes the quantizer's step; `kbps` keeps the mean of any 2 s, or with `constant`
     the bytes of every packet. Without either, 12 kbit/s of speech and 64 of music. `packet_frames` of 20 ms
     share a packet: 1 live and 50 in files, unless given.
+
+    `redundancy`, live only: every packet also carries coarse copies of so many before it (0 to 2), each about
+    a third of a packet's bytes, beside `kbps`. A receiver plays them where a packet is lost.
     """
 
     quality: float | None = None
     kbps: float | None = None
     constant: bool = False
     packet_frames: int | None = None
+    redundancy: int = 0
 
     def __post_init__(self) -> None:
         if self.quality is not None:
@@ -53,6 +58,9 @@ class Options:
             check_range("kbps", self.kbps, 1, 2_000)
         if self.packet_frames is not None:
             check_range("packet_frames", self.packet_frames, 1, _core.MAX_PACKET_FRAMES)
+        check_range("redundancy", self.redundancy, 0, _MOST_COPIES)
+        if self.redundancy * (self.packet_frames or 1) > 255:
+            raise OptionError("copies are of the last 255 frames: fewer frames a packet, or less redundancy")
         if self.quality is not None and (self.kbps is not None or self.constant):
             raise OptionError("quality and kbps say the same thing twice: give one")
 
@@ -118,7 +126,9 @@ class _AudioCodec:
         else:
             share = options.quality / 100
             step = round(profile.coarsest * (1 - share) + profile.finest * share)
-        params = _core.audio_params(inside_hz, frames, step, bytes_256 > 0, profile.gamma, profile.fill)
+        copied = options.redundancy > 0
+        varying = bytes_256 > 0 or copied
+        params = _core.audio_params(inside_hz, frames, step, varying, profile.gamma, profile.fill)
         header = replace(
             header,
             codec=self.name,
@@ -126,8 +136,8 @@ class _AudioCodec:
             params=params,
             model=bytes.fromhex(profile.model),
         )
-        core = _core.AudioEncoder(self._model, params, rate, channels, bytes_256, options.constant)
-        return Encoder(core, header, state)
+        core = _core.AudioEncoder(self._model, params, rate, channels, bytes_256, options.constant, copied)
+        return Encoder(core, header, state, options.redundancy)
 
     def _step_of_rate(self, kbps: float, channels: int) -> int:
         """Where rate control begins; it ends where the signal wants."""
@@ -151,8 +161,8 @@ class _AudioCodec:
 
     def encode(self, signal: Audio, options: Options, *, threads: int = 1) -> tuple[Header, Iterator[Chunk]]:
         """The header, and chunks of about 10 s, made by a session as they are taken."""
-        if options.packet_frames is None:
-            options = replace(options, packet_frames=_FILE_FRAMES)
+        frames = _FILE_FRAMES if options.packet_frames is None else options.packet_frames
+        options = replace(options, packet_frames=frames, redundancy=0)
         session = self.encoder(Header.of(self, signal), options)
 
         def chunks() -> Iterator[Chunk]:
@@ -277,16 +287,20 @@ class Music(_AudioCodec):
 class Encoder:
     """A live session: samples to packets. `header` is the preamble that `narrows.decoder` takes."""
 
-    def __init__(self, core: Any, header: Header, state: bytes | None) -> None:
+    def __init__(self, core: Any, header: Header, state: bytes | None, redundancy: int = 0) -> None:
         self._core = core
+        self._redundancy = redundancy
+        self._coarse: list[bytes] = []  # of the last packets, newest first
         self.parsed = header
         self.header = preamble(header.with_length(0), _LIVE)
         self._frame = core.frame
         self.latency = _latency(core, header)
         self._finished = False
         if state is not None:
-            flags = _restore(core, self.header, state)
-            self._finished = flags[:1] == b"\1"
+            flags = Input(_restore(core, self.header, state))
+            self._finished = flags.byte() == 1
+            while not flags.at_end():
+                self._coarse.append(flags.read(flags.varint()))
 
     def push(self, block: Array | Audio) -> list[Packet]:
         """Packets that `block` completes: int16 or float32 [time, channels], any length. SignalError for NaN,
@@ -303,7 +317,8 @@ class Encoder:
 
     def save(self) -> bytes:
         """The state, for `narrows.encoder(..., state=b)` with the same options."""
-        return _saved(self._core, self.header, bytes([self._finished]))
+        coarse = b"".join(varint(len(payload)) + payload for payload in self._coarse)
+        return _saved(self._core, self.header, bytes([self._finished]) + coarse)
 
     def _check_open(self) -> None:
         if self._finished:
@@ -328,10 +343,13 @@ class Encoder:
             raise SignalError("samples must be finite, there is NaN or infinity")
         return np.ascontiguousarray(block)
 
-    def _packets(self, made: list[tuple[int, int, bool, bytes]]) -> list[Packet]:
-        return [
-            Packet(seq, seq * self._frame, count, payload, True, last) for seq, count, last, payload in made
-        ]
+    def _packets(self, made: list[tuple[int, int, bool, bytes, bytes]]) -> list[Packet]:
+        packets = []
+        for seq, count, last, payload, coarse in made:
+            copies = tuple((n * self._core.packet_frames, c) for n, c in enumerate(self._coarse, 1))
+            packets.append(Packet(seq, seq * self._frame, count, payload, True, last, copies))
+            self._coarse = [coarse, *self._coarse][: self._redundancy]
+        return packets
 
 
 class Decoder:
@@ -446,7 +464,7 @@ def _unpacked(chunk: Chunk, session: Decoder) -> Iterable[Packet]:
 
 
 def _saved(core: Any, header: bytes, flags: bytes) -> bytes:
-    state: bytes = bytes([len(flags)]) + flags + core.save()
+    state: bytes = varint(len(flags)) + flags + core.save()
     check: bytes = zlib.crc32(header + state).to_bytes(4, "little")
     return check + state
 
@@ -456,9 +474,10 @@ def _restore(core: Any, header: bytes, state: bytes) -> bytes:
     body = bytes(state[4:])
     if len(body) < 1 or zlib.crc32(header + body) != int.from_bytes(state[:4], "little"):
         raise SignalError("the state is damaged, or of another stream")
-    flags = body[1 : 1 + body[0]]
     try:
-        core.restore(body[1 + len(flags) :])
+        source = Input(body)
+        flags: bytes = source.read(source.varint())
+        core.restore(body[source.position :])
     except (ValueError, NarrowsError):
         raise SignalError("the state is of another session: options and header must be the same") from None
     return flags

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from narrows.contracts import check_range
 from narrows.errors import OptionError
 
+_HEAD_BYTES = 8
+
 
 class GilbertElliott:
     """Which packets are lost: `lost()` once a packet. Without `burst` each is lost independently.
@@ -58,11 +60,12 @@ class GilbertElliott:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What became of one datagram: no arrivals if it was lost, two if it was doubled."""
+    """What became of one datagram: no arrivals if it was lost, two if doubled. `head`: how it begins."""
 
     sent_s: float
     num_bytes: int
     arrivals_s: tuple[float, ...]
+    head: bytes = b""
 
     @property
     def lost(self) -> bool:
@@ -102,7 +105,7 @@ class Channel:
         doubled = self._doubles.random() < self._duplicate
         delays = [self._delay_s + self._jitter_s * self._delays.random() for _ in range(2)]
         arrivals = () if lost else tuple(now_s + delay for delay in delays[: 1 + doubled])
-        self.log.append(Passage(now_s, len(datagram), arrivals))
+        self.log.append(Passage(now_s, len(datagram), arrivals, datagram[:_HEAD_BYTES]))
         return [(arrival, datagram) for arrival in arrivals]
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
@@ -19,6 +19,7 @@ from narrows.contracts import Decoder, Encoder, Header, Media, Packet
 from narrows.errors import NarrowsError, OptionError, PacketError
 from narrows.limits import Limits
 from narrows.streaming import wire
+from narrows.streaming.channel import Passage
 from narrows.streaming.playout import Playout
 
 HEADER_EVERY_S = 1.0
@@ -75,6 +76,7 @@ class Sender:
         self.report: wire.Report | None = None
         self.num_packets = 0
         self.num_payload_bytes = 0
+        self.num_copy_bytes = 0
         self.num_wire_bytes = 0
         self.encode_cpu_s = 0.0
         self._encoder = encoder
@@ -109,6 +111,7 @@ class Sender:
             "session": f"{self.stream.session_id:08x}",
             "packets": self.num_packets,
             "payload_bytes": self.num_payload_bytes,
+            "copy_bytes": self.num_copy_bytes,
             "wire_bytes": self.num_wire_bytes,
             "payload_kbps": round(self._rate.kbps(now_s), 2),
             "frame_ms": self.latency.frame_ms,
@@ -136,12 +139,23 @@ class Sender:
             datagrams.append(wire.pack(packet, self.stream))
             self.num_packets += 1
             self.num_payload_bytes += len(packet.payload)
+            self.num_copy_bytes += sum(len(payload) for _, payload in packet.copies)
             self._rate.add(now_s, len(packet.payload))
         return self._counted(datagrams)
 
     def _counted(self, datagrams: list[bytes]) -> list[bytes]:
         self.num_wire_bytes += sum(map(len, datagrams))
         return datagrams
+
+
+def arrived_packets(log: Iterable[Passage]) -> set[int]:
+    """Of one stream's datagrams in the log of a simulated network: the times of the packets that arrived.
+
+    The last packet is sent several times, headers are no packets: this is what a receiver can have counted.
+    """
+    heads = [passage.head for passage in log if passage.arrivals_s]
+    packets = [head for head in heads if wire.kind_and_byte(head)[0] == wire.Kind.PACKET]
+    return {int.from_bytes(head[4:8], "little") for head in packets}
 
 
 @dataclass

@@ -64,12 +64,14 @@ struct AudioPacket {
     uint64_t count = 0;  // samples of the signal that it adds
     bool last = false;
     std::vector<uint8_t> payload;
+    std::vector<uint8_t> coarse;  // from an encoder that was asked for it: the same at about a third of the bytes
 };
 
 // What the encoder aims at. `bytes_256` is the budget of a packet in 1/256 byte, 0 for a fixed step.
 struct AudioRate {
     uint32_t bytes_256 = 0;
     bool constant = false;  // every packet has exactly the budget, rounded down
+    bool coarse = false;    // packets come with coarse ones; needs a format that varies
 };
 
 // Decisions for training: which table entries met, and what came. One row a binary decision.

@@ -18,6 +18,7 @@ using namespace audio;
 namespace {
 
 constexpr int kLargestOffset = 96;  // of the step, 1/8 octave
+constexpr int kCoarser = 24;        // of a coarse packet's offset above the packet's own
 constexpr int kPasses = 4;          // over a packet's contexts, the one that writes included
 // From this share of a step on a magnitude is rounded up to 2 and above, 1/2^16.
 constexpr uint64_t kRounding = 28'836;  // 2^16 (1 - .56)
@@ -197,16 +198,19 @@ struct AudioEncoder::Impl {
             code(coder, 0);
         }
         const bool silent = std::all_of(spectra.begin(), spectra.end(), [](const Spectrum& s) { return s.silent(); });
+        int coarse = kCoarser;
         if (rate.bytes_256 == 0) {
             packet.payload = write(0);
         } else if (rate.constant) {
             const uint32_t size = std::max(rate.bytes_256 >> 8, 1u);
             packet.payload = silent ? write(0) : fit(last_offset, size);
             packet.payload.resize(size);
+            coarse += last_offset;
         } else {
             int offset = std::clamp(static_cast<int>((drift + 128) >> 8), -kLargestOffset, kLargestOffset);
             packet.payload = silent ? write(0) : fit_near(offset, allowance());
             last_offset = offset;
+            coarse += offset;
             const size_t window = std::max<size_t>(1, kWindowFrames / format.packet_frames);
             const int64_t size = static_cast<int64_t>(packet.payload.size()) << 8;
             // A packet twice the budget makes steps a 1/40 octave coarser.
@@ -215,6 +219,7 @@ struct AudioEncoder::Impl {
             sizes.push_back(static_cast<uint32_t>(packet.payload.size()));
             if (sizes.size() >= window) sizes.pop_front();
         }
+        if (rate.coarse) packet.coarse = write(silent ? 0 : std::min(coarse, kLargestOffset));
         emitted += count;
         spectra.clear();
         packet.last = last;
@@ -262,7 +267,7 @@ Status AudioEncoder::create(std::shared_ptr<const AudioModel> model, const Audio
                             uint32_t signal_hz, size_t channels, std::unique_ptr<AudioEncoder>& out) {
     if (!model || !format.valid() || signal_hz < kLeastRate || signal_hz > kLargestRate || channels < 1 || channels > 255)
         return Status::bad_argument;
-    if (rate.bytes_256 != 0 && (!format.varying || rate.bytes_256 > 1u << 30)) return Status::bad_argument;
+    if ((rate.bytes_256 != 0 || rate.coarse) && (!format.varying || rate.bytes_256 > 1u << 30)) return Status::bad_argument;
     auto impl = std::make_unique<Impl>(std::move(model), format, rate, signal_hz, channels);
     if (impl->resampler) impl->decoder_side.emplace(format.rate_hz, signal_hz, 1);
     out.reset(new AudioEncoder(std::move(impl)));
