@@ -19,10 +19,7 @@ Minnen 2019). The bound is proved from the weights when a network is made, not h
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,149 +29,65 @@ from torch.nn import functional
 
 from narrows.entropy import Layer
 from narrows.errors import ModelError
+from narrows.nets.exact import (
+    CONV,
+    LINEAR,
+    SHUFFLE,
+    SLOPE_BITS,
+    TRANSPOSED,
+    IntegerLayer,
+    IntegerNetwork,
+)
 
-_SLOPE_BITS = 15
-_KINDS: dict[type, int] = {nn.Conv2d: 0, nn.ConvTranspose2d: 1, nn.Linear: 2, nn.PixelShuffle: 3}
-_CONV, _TRANSPOSED, _LINEAR, _SHUFFLE = range(4)
+__all__ = ["IntegerLayer", "IntegerNetwork", "context_layer", "export", "export_context", "run"]
+
+_KINDS: dict[type, int] = {
+    nn.Conv2d: CONV,
+    nn.ConvTranspose2d: TRANSPOSED,
+    nn.Linear: LINEAR,
+    nn.PixelShuffle: SHUFFLE,
+}
 _INT32 = 2**31 - 1
 
 
-@dataclass(frozen=True, eq=False)
-class IntegerLayer:
-    """clamp(leaky((w x + bias) multiplier + 2^(shift - 1) >> shift)); or a pixel shuffle by `stride`.
-
-    `weight` is laid out as the torch layer's; `bias` and `multiplier` have an entry for each output.
-    `slope` in 2^-15 multiplies what is negative (32,768: no activation); `low` and `high` clamp. `most` is
-    the largest |input| that the layer before lets through.
-    """
-
-    kind: int
-    weight: npt.NDArray[np.int64]
-    bias: npt.NDArray[np.int64]
-    multiplier: npt.NDArray[np.int64]
-    shift: int
-    slope: int
-    low: int
-    high: int
-    stride: int
-    padding: int
-    output_padding: int
-    most: int
-
-    @property
-    def largest_sum(self) -> int:
-        """A bound on every partial sum of the layer, in any order."""
-        if self.kind == _SHUFFLE:
-            return 0
-        axes = tuple(a for a in range(self.weight.ndim) if a != (1 if self.kind == _TRANSPOSED else 0))
-        sums = np.abs(self.weight).sum(axis=axes).tolist()
-        return max(s * self.most + abs(b) for s, b in zip(sums, self.bias.tolist(), strict=True))
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The smaller float type that holds every sum exactly."""
-        return torch.float32 if self.largest_sum < 2**24 else torch.float64
-
-    def check(self) -> None:
-        """Raise ModelError unless no sum can round and no product leaves int64."""
-        whole = 0 <= self.shift <= 40 and 0 <= self.slope <= 1 << _SLOPE_BITS and self.low <= 0 <= self.high
-        if self.kind not in _KINDS.values() or not whole or not 0 <= self.most <= _INT32:
-            raise ModelError("an integer layer's kind, shift, slope or bounds are out of range")
-        if self.kind == _SHUFFLE:
-            return
-        bound = self.largest_sum
-        factor = int(np.abs(self.multiplier).max(initial=0))
-        if bound >= 2**53 or bound * factor >= 2**62 or max(-self.low, self.high) > _INT32:
-            raise ModelError("a sum of the layer may leave what float64 and int64 hold: use fewer bits")
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Integers of any dtype to int64."""
-        if self.kind == _SHUFFLE:
-            return functional.pixel_shuffle(x, self.stride)
-        dtype, device = self.dtype, x.device
-        w = torch.from_numpy(self.weight).to(device, dtype)
-        values = x.to(dtype)
-        # cuDNN may choose Winograd's transform, whose fractions are not exact, or TF32: plain products only.
-        with torch.backends.cudnn.flags(enabled=False) if x.is_cuda else nullcontext():
-            if self.kind == _CONV:
-                total = functional.conv2d(values, w, None, self.stride, self.padding)
-            elif self.kind == _TRANSPOSED:
-                total = functional.conv_transpose2d(
-                    values, w, None, self.stride, self.padding, self.output_padding
-                )
-            else:
-                total = functional.linear(values, w)
-        shape = (-1,) if self.kind == _LINEAR else (-1, 1, 1)
-        bias, multiplier = (
-            torch.from_numpy(a).to(device).reshape(shape) for a in (self.bias, self.multiplier)
-        )
-        half = 1 << self.shift >> 1
-        y = ((total.to(torch.int64) + bias) * multiplier + half) >> self.shift
-        if self.slope != 1 << _SLOPE_BITS:
-            below = (y.clamp(self.low, 0) * self.slope + (1 << _SLOPE_BITS >> 1)) >> _SLOPE_BITS
-            y = torch.where(y < 0, below, y)
-        return y.clamp(self.low, self.high)
+@torch.no_grad()
+def run(network: IntegerNetwork, x: Tensor) -> Tensor:
+    """Return int32 of integers [batch, channels, height, width], or [..., features] for linear layers."""
+    if x.is_floating_point() or x.is_complex():
+        raise ValueError(f"an integer network takes integers, not {x.dtype}")
+    most = network.layers[0].most
+    y = x.to(torch.int64).clamp(-most, most)
+    for layer in network.layers:
+        y = _run(layer, y)
+    return y.to(torch.int32)
 
 
-class IntegerNetwork:
-    """A sequence of integer layers: integer tensors in, int32 out, equal everywhere. `export` makes one.
-
-    Outputs are in 2^-fraction_bits. `arrays` and `from_arrays` carry it in a weights file. Raises
-    ModelError for layers whose sums could round.
-    """
-
-    def __init__(self, layers: Sequence[IntegerLayer], fraction_bits: int) -> None:
-        reaches = 0
-        for i, layer in enumerate(layers):
-            layer.check()
-            if i and layer.most < reaches:
-                raise ModelError("a layer may meet larger inputs than it was checked for")
-            reaches = layer.most if layer.kind == _SHUFFLE else max(-layer.low, layer.high)
-        if not layers:
-            raise ModelError("a network has a layer or more")
-        self.layers, self.fraction_bits = tuple(layers), fraction_bits
-
-    @torch.no_grad()
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return int32 of integers [batch, channels, height, width], or [..., features] for linear layers.
-
-        Inputs beyond what the network was exported for are clamped, so that no sum can round.
-        """
-        if x.is_floating_point() or x.is_complex():
-            raise ValueError(f"an integer network takes integers, not {x.dtype}")
-        most = self.layers[0].most
-        y = x.to(torch.int64).clamp(-most, most)
-        for layer in self.layers:
-            y = layer(y)
-        return y.to(torch.int32)
-
-    def arrays(self, prefix: str = "") -> dict[str, npt.NDArray[Any]]:
-        """Return the network as arrays for a weights file, their names beginning with `prefix`."""
-        out: dict[str, npt.NDArray[Any]] = {f"{prefix}fraction_bits": np.array([self.fraction_bits])}
-        for i, layer in enumerate(self.layers):
-            for name, value in vars(layer).items():
-                out[f"{prefix}{i}.{name}"] = np.atleast_1d(np.asarray(value, np.int64))
-        return out
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]], prefix: str = "") -> IntegerNetwork:
-        """Undo `arrays`. Raises ModelError for what is not such a network."""
-        layers: list[IntegerLayer] = []
-        try:
-            while f"{prefix}{len(layers)}.kind" in arrays:
-                given = {name: arrays[f"{prefix}{len(layers)}.{name}"] for name in _FIELDS}
-                parts: dict[str, Any] = {
-                    name: value.astype(np.int64) if name in _ARRAYS else int(value[0])
-                    for name, value in given.items()
-                }
-                layers.append(IntegerLayer(**parts))
-            return cls(layers, int(arrays[f"{prefix}fraction_bits"][0]))
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise ModelError(f"no integer network is in these arrays: {error!r}") from None
-
-
-_FIELDS = tuple(IntegerLayer.__dataclass_fields__)
-_ARRAYS = ("weight", "bias", "multiplier")
+def _run(layer: IntegerLayer, x: Tensor) -> Tensor:
+    """Integers of any dtype to int64."""
+    if layer.kind == SHUFFLE:
+        return functional.pixel_shuffle(x, layer.stride)
+    dtype = torch.float32 if layer.dtype is np.float32 else torch.float64
+    device = x.device
+    w = torch.from_numpy(layer.weight).to(device, dtype)
+    values = x.to(dtype)
+    # cuDNN may choose Winograd's transform, whose fractions are not exact, or TF32: plain products only.
+    with torch.backends.cudnn.flags(enabled=False) if x.is_cuda else nullcontext():
+        if layer.kind == CONV:
+            total = functional.conv2d(values, w, None, layer.stride, layer.padding)
+        elif layer.kind == TRANSPOSED:
+            total = functional.conv_transpose2d(
+                values, w, None, layer.stride, layer.padding, layer.output_padding
+            )
+        else:
+            total = functional.linear(values, w)
+    shape = (-1,) if layer.kind == LINEAR else (-1, 1, 1)
+    bias, multiplier = (torch.from_numpy(a).to(device).reshape(shape) for a in (layer.bias, layer.multiplier))
+    half = 1 << layer.shift >> 1
+    y = ((total.to(torch.int64) + bias) * multiplier + half) >> layer.shift
+    if layer.slope != 1 << SLOPE_BITS:
+        below = (y.clamp(layer.low, 0) * layer.slope + (1 << SLOPE_BITS >> 1)) >> SLOPE_BITS
+        y = torch.where(y < 0, below, y)
+    return y.clamp(layer.low, layer.high)
 
 
 def _rounded(
@@ -205,7 +118,7 @@ def _slope(module: nn.Module | None) -> int | None:
     if isinstance(module, nn.ReLU):
         return 0
     if isinstance(module, nn.LeakyReLU):
-        return round(float(module.negative_slope) * 2**_SLOPE_BITS)
+        return round(float(module.negative_slope) * 2**SLOPE_BITS)
     return None
 
 
@@ -258,7 +171,7 @@ def export(
         if isinstance(module, nn.PixelShuffle):
             none = np.zeros(0, np.int64)
             layers.append(
-                IntegerLayer(_SHUFFLE, none, none, none, 0, 0, 0, 0, module.upscale_factor, 0, 0, most)
+                IntegerLayer(SHUFFLE, none, none, none, 0, 0, 0, 0, module.upscale_factor, 0, 0, most)
             )
             x = module(x)
             continue
@@ -283,7 +196,7 @@ def export(
                 b,
                 multiplier,
                 shift,
-                1 << _SLOPE_BITS if slope is None else slope,
+                1 << SLOPE_BITS if slope is None else slope,
                 -high,
                 high,
                 stride,
@@ -327,14 +240,34 @@ def export_context(net: nn.Sequential, sample: Tensor, *, input_unit: float = 1 
         last = i + 1 == len(linear)
         x = x if last else x.relu()
         unit_out = 1.0 if last else max(float(x.max()), 1e-6) / 127
-        arguments = (_float(module.weight, 0), _float(module.bias, len(module.weight)), unit, unit_out, 127)
-        for bits in range(16, 3, -1):
-            w, b, multiplier, shift = _rounded(*arguments, bits)
-            most = (127 * np.abs(w).sum(axis=1) + np.abs(b)) * multiplier
-            if shift <= 30 and int(most.max()) + (1 << shift >> 1) < 2**31:
-                break
-        else:
-            raise ModelError("sums of this network could leave int32 however coarse its multipliers")
-        layers.append(Layer(w.astype(np.int8), b.astype(np.int32), multiplier.astype(np.int32), shift))
+        weight, bias = _float(module.weight, 0), _float(module.bias, len(module.weight))
+        layers.append(context_layer(weight, bias, unit, unit_out))
         unit = unit_out
     return layers
+
+
+def context_layer(
+    weight: npt.NDArray[np.float64],
+    bias: npt.NDArray[np.float64],
+    unit_in: float,
+    unit_out: float,
+    num_nets: int = 1,
+) -> Layer:
+    """Return a layer of context networks from weights [num_nets * outputs, inputs], biases and units.
+
+    Multipliers are as fine as int32 sums allow. Raises ModelError where the coarsest could leave int32.
+    """
+    for bits in range(16, 3, -1):
+        w, b, multiplier, shift = _rounded(weight, bias, unit_in, unit_out, 127, bits)
+        most = (127 * np.abs(w).sum(axis=1) + np.abs(b)) * multiplier
+        if shift <= 30 and int(most.max()) + (1 << shift >> 1) < 2**31:
+            break
+    else:
+        raise ModelError("sums of this network could leave int32 however coarse its multipliers")
+    shape = (len(w),) if num_nets == 1 else (num_nets, len(w) // num_nets)
+    return Layer(
+        w.astype(np.int8).reshape(*shape, -1),
+        b.astype(np.int32).reshape(shape),
+        multiplier.astype(np.int32).reshape(shape),
+        shift,
+    )
