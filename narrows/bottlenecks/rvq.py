@@ -27,13 +27,23 @@ class RVQ(Bottleneck):
     """
 
     def __init__(
-        self, stages: int, size: int, dim: int, *, decay: float = 0.99, dropout: bool = False, seed: int = 0
+        self,
+        stages: int,
+        size: int,
+        dim: int,
+        *,
+        decay: float = 0.99,
+        revive_below: float = 2.0,
+        dropout: bool = False,
+        seed: int = 0,
     ) -> None:
         super().__init__(dim)
         if stages < 1:
             raise OptionError("there is at least one stage")
         self.dropout = dropout
-        self.stages = nn.ModuleList(VQ(size, dim, decay=decay, seed=seed + i) for i in range(stages))
+        self.stages = nn.ModuleList(
+            VQ(size, dim, decay=decay, revive_below=revive_below, seed=seed + i) for i in range(stages)
+        )
         self.rng = torch.Generator().manual_seed(seed)
 
     def _symbols(self, z: Tensor) -> Tensor:

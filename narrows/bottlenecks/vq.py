@@ -11,7 +11,6 @@ from narrows.entropy import Tables
 from narrows.errors import OptionError
 
 _SMOOTHING = 1e-5
-_REVIVE_BELOW = 2.0  # vectors a batch, averaged
 
 
 def nearest(vectors: Tensor, codes: Tensor) -> Tensor:
@@ -36,9 +35,9 @@ class VQ(Bottleneck):
     """One codebook: vectors over the channels become ids, [batch, 1, ...], of `size` codes.
 
     The first training batch starts the codes by k-means; then each follows the mean of its vectors with decay
-    `decay`, and a code that fewer than two vectors a batch choose, averaged, moves to a vector of the batch.
-    Nothing moves in eval mode. `losses["commitment"]` is the latent's mean squared distance to its codes.
-    `seed` fixes every random choice. A size of 1 is legal and costs no bits; OptionError above 65,536.
+    `decay`, and a code that fewer than `revive_below` vectors a batch choose, averaged, moves to a vector of
+    the batch. Nothing moves in eval mode. `losses["commitment"]` is the latent's mean squared distance to its
+    codes. `seed` fixes every random choice. A size of 1 is legal and costs no bits; OptionError above 65,536.
     """
 
     codes: Tensor
@@ -46,11 +45,13 @@ class VQ(Bottleneck):
     sums: Tensor
     started: Tensor
 
-    def __init__(self, size: int, dim: int, *, decay: float = 0.99, seed: int = 0) -> None:
+    def __init__(
+        self, size: int, dim: int, *, decay: float = 0.99, revive_below: float = 2.0, seed: int = 0
+    ) -> None:
         super().__init__(dim)
         if not 1 <= size <= 65536 or dim < 1:
             raise OptionError("a codebook has 1 to 65,536 codes of at least one dimension")
-        self.size, self.dim, self.decay = size, dim, decay
+        self.size, self.dim, self.decay, self.revive_below = size, dim, decay, revive_below
         self.prior = Histogram(1, size)
         self.rng = torch.Generator().manual_seed(seed)
         codes = torch.randn(size, dim, generator=self.rng)
@@ -83,12 +84,12 @@ class VQ(Bottleneck):
     @torch.no_grad()
     def revive(self, vectors: Tensor) -> int:
         """Move each code that hardly any vector chooses to one of `vectors`; return how many moved."""
-        dead = torch.nonzero(self.members < _REVIVE_BELOW)[:, 0]
+        dead = torch.nonzero(self.members < self.revive_below)[:, 0]
         if len(dead):
             chosen = torch.randint(len(vectors), (len(dead),), generator=self.rng).to(vectors.device)
             self.codes[dead] = vectors[chosen].to(self.codes)
-            self.members[dead] = _REVIVE_BELOW
-            self.sums[dead] = self.codes[dead] * _REVIVE_BELOW
+            self.members[dead] = self.revive_below
+            self.sums[dead] = self.codes[dead] * self.revive_below
         return len(dead)
 
     @torch.no_grad()
@@ -103,7 +104,7 @@ class VQ(Bottleneck):
             total = torch.zeros_like(codes).index_add_(0, ids, vectors.to(codes))
             codes = torch.where(count[:, None] > 0, total / count.clamp(min=1)[:, None], codes)
         self.codes.copy_(codes)
-        self.members.fill_(max(_REVIVE_BELOW, len(vectors) / self.size))
+        self.members.fill_(max(self.revive_below, len(vectors) / self.size))
         self.sums.copy_(codes * self.members[:, None])
         self.started.fill_(True)
 

@@ -1,0 +1,369 @@
+"""Trains the image tokenizers: one body, five bottlenecks.
+
+A picture's wavelet packet (192 planes at an eighth of the size) goes through a linear map that begins at the
+principal components, plus a small network that begins at zero; the bottleneck; and the same on the way back.
+`walloc` has the linear map alone as its encoder, frozen for the first half (arXiv 2412.09405). The loss is
+the squared error of pixels, from the packet by the planes' gains, and each bottleneck's own terms.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from narrows.bottlenecks.bottleneck import Bottleneck, along_channels
+from narrows.bottlenecks.bsq import BSQ
+from narrows.bottlenecks.gaussian import Gaussian, split_gaussian
+from narrows.bottlenecks.rvq import RVQ
+from narrows.bottlenecks.wae import WAE
+from narrows.bottlenecks.wavelet import Companded
+from narrows.errors import OptionError
+from narrows.training import loop, pictures
+from narrows.training.pictures import PLANES, UNIT
+
+KINDS = ("vae", "wae", "vq", "bsq", "walloc")
+
+
+@dataclass(frozen=True)
+class Options:
+    """`kind` names the bottleneck, `channels` its numbers a position; `width` is of the networks.
+
+    `rate` and `linear_rate` are the learning rates of networks and of linear maps. `noise` is what the
+    decoder must bear: for `vae` the variance of its error in units of 32 levels, for `wae` and `walloc` the
+    largest step. `codes` and `stages` are of `vq`. `weight` is of the bottleneck's loss.
+    """
+
+    data: str = ""
+    out: str = "runs/tokenizer"
+    kind: str = "vae"
+    seed: int = 1
+    resume: bool = False
+    channels: int = 16
+    width: int = 96
+    steps: int = 1500
+    batch: int = 16
+    side: int = 16
+    rate: float = 1e-3
+    linear_rate: float = 1e-4
+    noise: float = 0.1
+    weight: float = 1.0
+    codes: int = 1024
+    stages: int = 2
+    prior_steps: int = 800
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise OptionError(f"kind is one of {', '.join(KINDS)}, not {self.kind!r}")
+
+
+def network(*widths: int) -> nn.Sequential:
+    """Return 3x3 convolutions and leaky rectifiers, the last 1x1 and zero: what is added to a linear map."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths[:-1]):
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.LeakyReLU(0.125)]
+    last = nn.Conv2d(widths[-2], widths[-1], 1)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(*layers, last)
+
+
+class Body(nn.Module):
+    """Encoder, bottleneck and decoder between packets [batch, 192, h, w] in units of 32 levels."""
+
+    encoder_net: nn.Sequential | None
+    gains: Tensor
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.options = options
+        c, width = options.channels, options.width
+        latent = 2 * c if options.kind == "vae" else c
+        self.encoder_linear = nn.Conv2d(PLANES, latent, 1)
+        self.encoder_net = None if options.kind == "walloc" else network(PLANES, width, width, latent)
+        self.decoder_linear = nn.Conv2d(c, PLANES, 3, padding=1)
+        self.decoder_net = network(c, width, width, width, PLANES)
+        self.bottleneck = _bottleneck(options)
+        self.register_buffer("gains", torch.ones(PLANES))
+
+    @torch.no_grad()
+    def start(self, train: list[np.ndarray]) -> None:
+        """Set the linear maps to the principal components of the pictures, and scale what networks meet."""
+        options, c = self.options, self.options.channels
+        weights = pictures.gains()
+        self.gains.copy_(torch.from_numpy(weights))
+        encode, decode, variances = pictures.principal(train, weights, options.seed)
+        scales = _scales(options, variances[:c])
+        self.encoder_linear.weight.zero_()
+        self.encoder_linear.bias.zero_()
+        self.encoder_linear.weight[:c, :, 0, 0] = torch.from_numpy(encode[:c] * scales[:, None])
+        self.decoder_linear.weight.zero_()
+        self.decoder_linear.bias.zero_()
+        self.decoder_linear.weight[:, :, 1, 1] = torch.from_numpy(decode[:, :c] / scales)
+        if options.kind == "vae":
+            posterior = np.minimum(options.noise / variances[:c], 0.9)
+            self.encoder_linear.bias[c:] = torch.from_numpy(np.log(posterior))
+        rng = np.random.default_rng(options.seed)
+        sample = torch.from_numpy(pictures.crops(train, rng, 64, 8))
+        spread = sample.square().mean((0, 2, 3)).sqrt().clamp(min=1e-3)
+        if self.encoder_net is not None:
+            self.encoder_net[0].weight.div_(along_channels(spread, 4))
+        deviation = np.sqrt(np.maximum(variances[:c], 1e-6)) * scales
+        if options.kind == "bsq":
+            deviation = np.full(c, c**-0.5)
+            rows = sample.movedim(1, -1).reshape(-1, PLANES).double().numpy()
+            start_binary(self, encode, rows)
+        self.decoder_net[0].weight.div_(along_channels(torch.from_numpy(deviation).float(), 4))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the latent that the bottleneck takes."""
+        z = self.encoder_linear(x)
+        return z if self.encoder_net is None else z + self.encoder_net(x)
+
+    def decode(self, z_hat: Tensor) -> Tensor:
+        """Return the packet of what the bottleneck gave."""
+        return self.decoder_linear(z_hat) + self.decoder_net(z_hat)
+
+    def error(self, x: Tensor, decoded: Tensor) -> Tensor:
+        """Return the squared error a position, in squared units of 32 levels, summed over its 192 pixels."""
+        return ((x - decoded).square() * along_channels(self.gains, 4)).sum(1).mean()
+
+    def loss(self, x: Tensor, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Return what a step minimizes, and its parts."""
+        options, bottleneck = self.options, self.bottleneck
+        z = self.encode(x)
+        positions = z.shape[0] * z.shape[2] * z.shape[3]
+        if options.kind == "vae":
+            relaxed = bottleneck.relax(z)
+            error = self.error(x, self.decode(relaxed.z_hat))
+            nats = relaxed.losses["kl"] * len(x) / positions
+            loss = error / (2 * options.noise) + options.weight * nats
+            told = {"nats": float(nats.detach())}
+        elif options.kind == "wae":
+            # A sixteenth of the positions: the discrepancy costs the square of their number.
+            penalty = bottleneck.relax(z[:, :, ::4, ::4]).losses["penalty"]
+            steps = torch.from_numpy(
+                np.exp(rng.uniform(math.log(0.2), math.log(options.noise), (len(x), 1, 1, 1)))
+            )
+            noisy = z + (torch.rand_like(z) - 0.5) * steps.to(z)
+            error = self.error(x, self.decode(noisy))
+            loss, told = error + options.weight * penalty, {"penalty": float(penalty.detach())}
+        elif options.kind == "vq":
+            relaxed = bottleneck.relax(z)
+            error = self.error(x, self.decode(relaxed.z_hat))
+            loss = error + options.weight * options.channels * relaxed.losses["commitment"]
+            told = {"bits": float(relaxed.rate_bits.mean()) * len(x) / positions}
+        elif options.kind == "bsq":
+            relaxed = bottleneck.relax(z)
+            kept = torch.from_numpy(
+                np.where(rng.random(len(x)) < 0.5, options.channels // 2, options.channels)
+            )
+            alive = torch.arange(options.channels)[None] < kept[:, None]
+            error = self.error(x, self.decode(relaxed.z_hat * alive[:, :, None, None]))
+            sharp = relaxed.losses["entropy"] - relaxed.losses["usage"]
+            loss, told = error + options.weight * sharp, {"sharp": float(sharp.detach())}
+        else:
+            loss, error, told = self._companded(x, z, rng)
+        return loss, {"psnr": psnr(float(error.detach())), **told}
+
+    def _companded(
+        self, x: Tensor, z: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, dict[str, float]]:
+        """`walloc`: noise of a random step, and the price of each coefficient at that step."""
+        options = self.options
+        code: Any = self.bottleneck
+        drawn = np.exp(rng.uniform(0, math.log(options.noise), (len(x), 1, 1, 1)))
+        steps = torch.from_numpy(drawn).to(z)
+        squashed = code.compand(z)
+        noisy = squashed + (torch.rand_like(z) - 0.5) * steps
+        decoded = self.decode(code.expand(noisy.clamp(-code.most, code.most)))
+        weighted = (x - decoded).square() * along_channels(self.gains, 4)
+        of_item = weighted.sum(1).mean((1, 2))
+        bits = torch.log2(1 + (squashed / steps).square()).sum(1).mean((1, 2)) / 2
+        # At a high rate a bit is worth 2 ln 2 times the error of the step, here in units of 32 levels.
+        unit = UNIT / _COMPANDED_LEVELS
+        price = 2 * math.log(2) * (steps[:, 0, 0, 0] / unit).square() / 12
+        loss = ((of_item + options.weight * price * bits) / (0.2 + price)).mean()
+        return loss, of_item.mean(), {"proxy_bits": float(bits.detach().mean())}
+
+    def quantized(self, x: Tensor, rate: float) -> Tensor:
+        """Return the packet after the bottleneck as it is used, at a rate's step, stages or bits."""
+        z, options = self.encode(x), self.options
+        if options.kind == "vae":
+            mean, log_variance = split_gaussian(z)
+            step = rate * (log_variance / 2).mean((0, 2, 3), keepdim=True).exp()
+            return self.decode(torch.round(mean / step) * step)
+        if options.kind == "wae":
+            return self.decode(torch.round(z / rate) * rate)
+        if options.kind == "vq":
+            return self.decode(self.bottleneck.dequantize(self.bottleneck.quantize(z)[:, : int(rate)]))
+        if options.kind == "bsq":
+            values = self.bottleneck.dequantize(self.bottleneck.quantize(z))
+            values[:, int(rate) :] = 0
+            return self.decode(values)
+        code: Any = self.bottleneck
+        return self.decode(code.expand(torch.round(code.compand(z) / rate) * rate))
+
+
+# What one symbol of `walloc` is at step 1, in 8-bit levels of a coefficient.
+_COMPANDED_LEVELS = 12.0
+RATES: dict[str, tuple[float, float]] = {
+    "vae": (6.0, 3.0),
+    "wae": (1.5, 0.75),
+    "vq": (1, 2),
+    "bsq": (8, 16),
+    "walloc": (8.0, 3.0),
+}
+
+
+def psnr(error: float) -> float:
+    """Return the PSNR in dB of a squared error a position as `Body.error` has it."""
+    return 10 * math.log10(255**2 * PLANES / (error * UNIT**2))
+
+
+def _bottleneck(options: Options) -> Bottleneck:
+    c = options.channels
+    match options.kind:
+        case "vae":
+            return Gaussian(c)
+        case "wae":
+            return WAE(c)
+        case "vq":
+            return RVQ(options.stages, options.codes, c, dropout=True, revive_below=0.5)
+        case "bsq":
+            return BSQ(c)
+    return Companded(c, bits=8)
+
+
+def _scales(options: Options, variances: np.ndarray) -> np.ndarray:
+    """Return what each component is multiplied by on its way to the bottleneck."""
+    if options.kind in ("vae", "wae"):
+        return 1 / np.sqrt(variances)
+    if options.kind == "walloc":
+        return np.full(len(variances), UNIT / _COMPANDED_LEVELS)
+    return np.ones(len(variances))
+
+
+# How many bits a strong component begins with; the order is that of what each bit saves.
+_FIRST_BITS = ((0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0), (1, 2), (0, 3))
+_LATER_BITS = ((2, 1), (3, 0), (0, 4), (4, 0), (1, 3), (2, 2), (3, 1), (5, 0))
+
+
+@torch.no_grad()
+def start_binary(body: Body, encode: np.ndarray, sample: np.ndarray) -> None:
+    """Begin `bsq` as successive approximation: bit k of a component is the sign of what bits before it leave.
+
+    Signs of the components alone would give the strongest one bit. The saw teeth that make further bits are
+    nearly piecewise linear, so the encoder's first layer can hold their corners. `sample` [items, 192].
+    """
+    net = body.encoder_net
+    assert net is not None
+    body.encoder_linear.weight.zero_()
+    corners: list[tuple[int, float]] = []
+    targets, values = [], sample @ encode[:6].T
+    order = [*_FIRST_BITS, *_LATER_BITS][: body.options.channels]
+    reach = {part: 2.5 * values[:, part].std() for part, _ in order}
+    for part in {part for part, _ in order}:
+        depth = max(bit for which, bit in order if which == part)
+        half = reach[part] / 2
+        jumps = [0.0] * (depth > 0)
+        for bit in range(depth - 1):
+            jumps += [jump + sign * half / 2**bit for jump in jumps[-(2**bit) :] for sign in (-1, 1)]
+        blur = 0.02 * half / 2**depth
+        corners += [(part, jump + sign * blur) for jump in jumps for sign in (-1, 1)]
+    for part, bit in order:
+        rest, level = values[:, part], reach[part] / 2
+        for _ in range(bit):
+            rest, level = rest - np.where(rest > 0, level, -level), level / 2
+        targets.append(rest / level)
+    width = body.options.width
+    if len(corners) + 12 > width:
+        raise OptionError(f"bsq needs a width of {len(corners) + 12} or more")
+    units = [(part, edge, 1.0) for part, edge in corners] + [
+        (part, 0.0, sign) for part in range(6) for sign in (1.0, -1.0)
+    ]
+    features = []
+    for i, (part, edge, sign) in enumerate(units):
+        net[0].weight[i] = 0
+        net[0].weight[i, :, 1, 1] = torch.from_numpy(sign * encode[part]).float()
+        net[0].bias[i] = -sign * edge
+        net[2].weight[i] = 0
+        net[2].weight[i, i, 1, 1] = 1
+        net[2].bias[i] = 0
+        u = sign * (values[:, part] - edge)
+        features.append(np.where(u > 0, u, u / 64))
+    # The other units begin at what they are, seen by no bit.
+    matrix = np.stack([*features, np.ones(len(values))], 1)
+    solved, *_ = np.linalg.lstsq(matrix, np.stack(targets, 1), rcond=None)
+    net[4].weight[:, : len(units), 0, 0] = torch.from_numpy(solved[:-1].T).float()
+    net[4].bias.copy_(torch.from_numpy(solved[-1]))
+    bits = np.where(matrix @ solved > 0, 1.0, -1.0)
+    back, *_ = np.linalg.lstsq(bits, sample, rcond=None)
+    body.decoder_linear.weight.zero_()
+    body.decoder_linear.weight[:, :, 1, 1] = torch.from_numpy(back.T * body.options.channels**0.5).float()
+
+
+def optimizer_groups(body: Body) -> list[dict[str, Any]]:
+    """Return AdamW's groups: linear maps learn slowly, since they begin where they are nearly best."""
+    options = body.options
+    linear = [*body.encoder_linear.parameters(), *body.decoder_linear.parameters()]
+    known = {id(p) for p in linear}
+    others = [p for p in body.parameters() if id(p) not in known]
+    return [{"params": others, "lr": options.rate}, {"params": linear, "lr": options.linear_rate}]
+
+
+def train_body(options: Options) -> tuple[Body, list[np.ndarray], list[np.ndarray]]:
+    """Return the trained body, and the pictures' packets: for training and held out."""
+    torch.manual_seed(options.seed)
+    train, held = pictures.load(options.data)
+    body = Body(options)
+    body.start(train)
+    body.to(memory_format=torch.channels_last)
+    fixed = [torch.from_numpy(p.astype(np.float32))[None] for p in held]
+
+    def loss_of(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        frozen = options.kind == "walloc" and step < options.steps // 2
+        body.encoder_linear.requires_grad_(not frozen)
+        x = torch.from_numpy(pictures.crops(train, rng, options.batch, options.side))
+        return body.loss(x.to(memory_format=torch.channels_last), rng)
+
+    def validate(model: Any) -> dict[str, float]:
+        return {
+            f"held_psnr_{rate:g}": float(
+                np.mean([psnr(float(model.error(x, model.quantized(x, rate)))) for x in fixed])
+            )
+            for rate in RATES[options.kind]
+        }
+
+    model = loop.fit(
+        body,
+        optimizer_groups(body),
+        loss_of,
+        steps=options.steps,
+        seed=options.seed,
+        folder=Path(options.out),
+        resume=options.resume,
+        validate=validate,
+        every=min(100, options.steps),
+    )
+    assert isinstance(model, Body)
+    return model, train, held
+
+
+def run(options: Options) -> Path:
+    """Train a tokenizer and its prior; write its weights and card, and return the weights' path."""
+    torch.set_num_threads(1)
+    folder = Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "options.json").write_text(json.dumps(options.__dict__, indent=1))
+    body, train, held = train_body(options)
+    from narrows.training.ship import ship
+
+    return ship(body, train, held, options, folder)
