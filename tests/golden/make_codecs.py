@@ -35,14 +35,15 @@ def main(names: list[str]) -> None:
     for name in names or sorted(registry.CODECS):
         codec = registry.codec(name)
         known = set(codec.options.__dataclass_fields__)
-        for old in folder.glob(f"{name}-{codec.version}-*"):
+        plain = name.replace("/", "-")
+        for old in folder.glob(f"{plain}-{codec.version}-*"):
             old.unlink()
         for case in CASES[codec.signal]:
             for label, options in OPTIONS.items():
                 if set(options) <= known:
                     stream = narrows.encode(signals_for(codec.signal)[case], name, **options)
                     decoded = narrows.decode(stream)
-                    path = folder / "-".join([name, str(codec.version), case, *([label] if label else [])])
+                    path = folder / "-".join([plain, str(codec.version), case, *([label] if label else [])])
                     path.with_suffix(".nrws").write_bytes(stream)
                     expected = {"dims": dims_of(decoded), "crc32c": check_digest(decoded).hex()}
                     path.with_suffix(".json").write_text(json.dumps(expected) + "\n")

@@ -1,0 +1,1 @@
+"""Signals to ids and back: one file a medium. Nothing here imports torch."""
