@@ -14,13 +14,25 @@ import warnings
 from types import FrameType
 from typing import NoReturn
 
-from narrows.cli import bench, decode, demo, encode, info, models, stream, train, verify
+from narrows.cli import (
+    bench,
+    decode,
+    demo,
+    detokenize,
+    encode,
+    info,
+    models,
+    stream,
+    tokenize,
+    train,
+    verify,
+)
 from narrows.cli import list as list_
 from narrows.cli.outcome import COULD_NOT, DONE, READER_GONE, report
 from narrows.cli.terminal import Terminal, printable
 from narrows.errors import OptionError
 
-_COMMANDS = (encode, decode, info, verify, models, list_, stream, bench, train, demo)
+_COMMANDS = (encode, decode, info, verify, models, list_, tokenize, detokenize, stream, bench, train, demo)
 _EXAMPLES = """\
 examples:
   narrows encode photo.png                  photo.png.nrws, quality 75
