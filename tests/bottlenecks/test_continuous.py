@@ -106,7 +106,7 @@ def test_k44_the_divergence_is_information_plus_marginal() -> None:
     )
 
 
-def test_k20_discrepancy_of_fixed_samples() -> None:
+def test_k20_t24_discrepancy_of_fixed_samples() -> None:
     for kernel, biased, unbiased in (
         (lambda d: 4 / (4 + d), 0.113580247, -0.146913580),
         (inverse_multiquadrics(2), 1.257330754, -0.709246562),

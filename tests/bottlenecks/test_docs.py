@@ -26,3 +26,23 @@ def test_the_table_lists_every_bottleneck() -> None:
     shared = {"__init__", "bottleneck", "prior", "rounded"}
     files = {path.stem for path in (ROOT / "narrows/bottlenecks").glob("*.py")} - shared
     assert listed == files
+
+
+def rows() -> dict[str, list[str]]:
+    """Rows of known answers (K) and published mistakes (T), and the files with tests named after them."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for name in re.findall(r"^def test_((?:[kt]\d+_)+)", path.read_text(), re.MULTILINE):
+            for row in name.strip("_").split("_"):
+                found.setdefault(row.upper(), set()).add(str(path.relative_to(ROOT / "tests")))
+    order = sorted(found, key=lambda row: (row[0], int(row[1:])))
+    return {row: sorted(found[row]) for row in order}
+
+
+def test_the_rows_are_listed_with_their_tests() -> None:
+    by_file: dict[str, list[str]] = {}
+    for row, files in rows().items():
+        for file in files:
+            by_file.setdefault(file, []).append(row)
+    lines = [f"| `{file}` | {' '.join(by_file[file])} |" for file in sorted(by_file)]
+    assert "\n".join(lines) in PAGE, "the table should be:\n" + "\n".join(lines)

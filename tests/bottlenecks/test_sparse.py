@@ -122,7 +122,7 @@ def test_symbols_decode_to_what_was_selected(selection: str) -> None:
     assert torch.equal(code.relax(z).z_hat, code.dequantize(symbols))
 
 
-def test_ties_go_to_the_lower_atom_and_nothing_is_overwritten() -> None:
+def test_t17_ties_go_to_the_lower_atom_and_nothing_is_overwritten() -> None:
     a = torch.tensor([[1.0, 2.0, 1.0, 2.0]])
     kept = largest(a, 3)
     assert kept.tolist() == [[1, 2, 0, 2]]

@@ -81,7 +81,7 @@ def test_k29_spacing_entropy_and_the_loss() -> None:
     assert float(spread.correlation_penalty(torch.sigmoid(rows))) == pytest.approx(2.1560e-5, abs=1e-9)
 
 
-def test_k33_canonical_correlations() -> None:
+def test_k33_t25_canonical_correlations() -> None:
     a = doubles([(1, 2), (2, 0), (3, 5), (4, 1), (0, 3), (5, 2)])
     b = doubles([(2, 1), (1, 1), (4, 0), (3, 2), (1, 2), (6, 0)])
     assert correlation.canonical_correlations(a, b, 0.0).tolist() == pytest.approx(
