@@ -10,69 +10,100 @@
 
 namespace narrows {
 
-// The same Exp-Golomb code as in the side stream, most significant bit first.
-inline void put_exp_golomb(RangeEncoder& encoder, uint32_t z, uint32_t order) {
+// The same Exp-Golomb code as in the side stream, most significant bit first. Escapes are rare: out of line, and the
+// coder goes in and out by value, so that it stays in registers elsewhere.
+[[nodiscard, gnu::noinline]] inline RangeEncoder put_exp_golomb(RangeEncoder encoder, uint32_t z, uint32_t order) {
     const uint64_t y = (uint64_t{z} >> order) + 1;
     const uint32_t width = static_cast<uint32_t>(std::bit_width(y)) - 1;
     for (uint32_t i = 0; i < width; ++i) encoder.encode_raw(0, 1);
     encoder.encode_raw(1, 1);
     encoder.encode_raw(static_cast<uint32_t>(y - (uint64_t{1} << width)), width);
     encoder.encode_raw(z & ((1u << order) - 1), order);
+    return encoder;
 }
 
-inline bool get_exp_golomb(RangeDecoder& decoder, uint32_t order, uint64_t& z) {
+struct ExpGolomb {
+    RangeDecoder decoder;
+    uint64_t z;
+    bool sound;
+};
+
+[[nodiscard, gnu::noinline]] inline ExpGolomb get_exp_golomb(RangeDecoder decoder, uint32_t order) {
     uint32_t width = 0;
     while (decoder.decode_raw(1) == 0)
-        if (++width > 32) return false;
+        if (++width > 32) return {decoder, 0, false};
     const uint64_t y = (uint64_t{1} << width) + decoder.decode_raw(width);
-    z = ((y - 1) << order) + decoder.decode_raw(order);
-    return true;
+    const uint64_t z = ((y - 1) << order) + decoder.decode_raw(order);
+    return {decoder, z, true};
 }
 
 // 0, the escape, for a symbol outside.
-inline uint32_t token_of(int32_t symbol, const Table& table) noexcept {
+NARROWS_INLINE uint32_t token_of(int32_t symbol, const Table& table) noexcept {
     const uint32_t above = static_cast<uint32_t>(symbol) - static_cast<uint32_t>(table.offset);
     const uint32_t token = above >> table.shift;
     return token < table.num_tokens - 1 ? token + 1 : 0;
 }
 
+// Fixed tables with what finds tokens quickly; made once a call.
+struct SearchTables {
+    explicit SearchTables(const Tables& t)
+        : tables(t), hints(t.decode_entries().hints.data()), log2_hints(t.decode_entries().log2_hints) {}
+    const Tables& tables;
+    const uint32_t* hints;
+    uint32_t log2_hints;
+};
+
+inline SearchTables for_decoding(const Tables& tables) { return SearchTables(tables); }
+inline AdaptiveTables& for_decoding(AdaptiveTables& tables) { return tables; }
+
 inline const Tables& fixed(const Tables& tables) noexcept { return tables; }
+inline const Tables& fixed(const SearchTables& tables) noexcept { return tables.tables; }
 inline const Tables& fixed(const AdaptiveTables& tables) noexcept { return tables.tables(); }
 
-inline void put_token(RangeEncoder& encoder, const Tables& tables, uint32_t i, uint32_t token) {
+NARROWS_INLINE void put_token(RangeEncoder& encoder, const Tables& tables, uint32_t i, uint32_t token) {
     const uint32_t* cdf = tables.cdf().data() + tables[i].first + token;
     encoder.encode(cdf[0], cdf[1] - cdf[0], tables.bits());
 }
-inline void put_token(RangeEncoder& encoder, AdaptiveTables& adaptive, uint32_t i, uint32_t token) {
+NARROWS_INLINE void put_token(RangeEncoder& encoder, AdaptiveTables& adaptive, uint32_t i, uint32_t token) {
     adaptive[i].encode(encoder, token - !adaptive.tables()[i].has_escape);
 }
 
-inline uint32_t get_token(RangeDecoder& decoder, const Tables& tables, uint32_t i) {
+NARROWS_INLINE uint32_t get_token(RangeDecoder& decoder, const SearchTables& search, uint32_t i) {
+    const Tables& tables = search.tables;
     const Table& table = tables[i];
     const uint32_t* cdf = tables.cdf().data() + table.first;
     const uint32_t target = decoder.target(tables.bits());
-    const auto token = static_cast<uint32_t>(std::upper_bound(cdf, cdf + table.num_tokens, target) - cdf) - 1;
+    const uint32_t run = target >> (tables.bits() - search.log2_hints);
+    const uint32_t* hint = search.hints + (size_t{i} << search.log2_hints) + run;
+    uint32_t token = hint[0];
+    const uint32_t last = run + 1 < 1u << search.log2_hints ? hint[1] : table.num_tokens - 1;
+    for (uint32_t count = last - token + 1; count > 1;) {  // by bisection between the owners of the run's ends
+        const uint32_t half = count / 2;
+        token += cdf[token + half] <= target ? half : 0;
+        count -= half;
+    }
     decoder.take(cdf[token], cdf[token + 1] - cdf[token], tables.bits());
     return token;
 }
-inline uint32_t get_token(RangeDecoder& decoder, AdaptiveTables& adaptive, uint32_t i) {
+NARROWS_INLINE uint32_t get_token(RangeDecoder& decoder, AdaptiveTables& adaptive, uint32_t i) {
     return adaptive[i].decode(decoder) + !adaptive.tables()[i].has_escape;
 }
 
 // What is below a token: its low bits, or how far outside an escaped symbol lies.
-inline void put_rest(RangeEncoder& encoder, const Table& table, uint32_t token, int32_t symbol) {
+NARROWS_INLINE void put_rest(RangeEncoder& encoder, const Table& table, uint32_t token, int32_t symbol) {
     if (token == 0) {
-        put_exp_golomb(encoder, escape_distance(symbol, table), table.shift + 2u);
+        encoder = put_exp_golomb(std::move(encoder), escape_distance(symbol, table), table.shift + 2u);
     } else {
         const uint32_t above = static_cast<uint32_t>(symbol) - static_cast<uint32_t>(table.offset);
         encoder.encode_raw(above & ((1u << table.shift) - 1), table.shift);
     }
 }
 // False if no symbol is that far outside.
-[[nodiscard]] inline bool get_rest(RangeDecoder& decoder, const Table& table, uint32_t token, int32_t& symbol) {
+[[nodiscard]] NARROWS_INLINE bool get_rest(RangeDecoder& decoder, const Table& table, uint32_t token, int32_t& symbol) {
     if (token == 0) {
-        uint64_t distance;
-        return get_exp_golomb(decoder, table.shift + 2u, distance) && escape_value(distance, table, symbol);
+        const ExpGolomb distance = get_exp_golomb(decoder, table.shift + 2u);
+        decoder = distance.decoder;
+        return distance.sound && escape_value(distance.z, table, symbol);
     }
     const uint32_t low = decoder.decode_raw(table.shift);
     symbol = static_cast<int32_t>(static_cast<uint32_t>(table.offset) + ((token - 1) << table.shift) + low);
@@ -81,7 +112,7 @@ inline void put_rest(RangeEncoder& encoder, const Table& table, uint32_t token, 
 
 // False, and nothing is coded, if `symbol` lies outside a table without an escape; i < number of tables.
 template <typename AnyTables>
-[[nodiscard]] bool put_symbol(RangeEncoder& encoder, AnyTables& any, uint32_t i, int32_t symbol) {
+[[nodiscard]] NARROWS_INLINE bool put_symbol(RangeEncoder& encoder, AnyTables& any, uint32_t i, int32_t symbol) {
     const Table& table = fixed(any)[i];
     const uint32_t token = token_of(symbol, table);
     if (token == 0 && !table.has_escape) return false;
@@ -92,7 +123,7 @@ template <typename AnyTables>
 
 // False if an escape is damaged; i < number of tables.
 template <typename AnyTables>
-[[nodiscard]] bool get_symbol(RangeDecoder& decoder, AnyTables& any, uint32_t i, int32_t& symbol) {
+[[nodiscard]] NARROWS_INLINE bool get_symbol(RangeDecoder& decoder, AnyTables& any, uint32_t i, int32_t& symbol) {
     const uint32_t token = get_token(decoder, any, i);
     return get_rest(decoder, fixed(any)[i], token, symbol);
 }

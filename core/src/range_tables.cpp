@@ -41,26 +41,29 @@ Status put_all(RangeEncoder& encoder, std::span<const int32_t> symbols, const In
                     what = "a symbol lies outside a table without an escape";
                     return Status::bad_argument;
                 }
-            for (size_t i = 0; i < symbols.size(); ++i) (void)put_symbol(encoder, any, index[i], symbols[i]);
+            RangeEncoder local = std::move(encoder);  // its state in registers
+            for (size_t i = 0; i < symbols.size(); ++i) (void)put_symbol(local, any, index[i], symbols[i]);
+            encoder = std::move(local);
             return Status::ok;
         },
         indexes);
 }
 
 template <typename AnyTables>
-Status get_all(RangeDecoder& decoder, std::span<int32_t> symbols, const Indexes& indexes, AnyTables& any,
+Status get_all(RangeDecoder& decoder, std::span<int32_t> symbols, const Indexes& indexes, AnyTables&& any,
                std::string& what) {
     const Tables& tables = fixed(any);
     return std::visit(
         [&](auto index) {
             Status status = check_arguments(symbols.size(), index, tables.size(), what);
             if (status != Status::ok) return status;
-            for (size_t i = 0; i < symbols.size(); ++i)
-                if (!get_symbol(decoder, any, index[i], symbols[i])) {
-                    what = "an escape is damaged";
-                    return Status::corrupt;
-                }
-            return check_end(decoder, what);
+            RangeDecoder local = decoder;  // its state in registers
+            bool sound = true;
+            for (size_t i = 0; i < symbols.size() && sound; ++i) sound = get_symbol(local, any, index[i], symbols[i]);
+            decoder = local;
+            if (sound) return check_end(decoder, what);
+            what = "an escape is damaged";
+            return Status::corrupt;
         },
         indexes);
 }
@@ -107,7 +110,7 @@ Status put(RangeEncoder& encoder, std::span<const int32_t> symbols, const Indexe
 }
 Status get(RangeDecoder& decoder, std::span<int32_t> symbols, const Indexes& index, const Tables& tables,
            std::string& what) {
-    return get_all(decoder, symbols, index, tables, what);
+    return get_all(decoder, symbols, index, for_decoding(tables), what);
 }
 Status get(RangeDecoder& decoder, std::span<int32_t> symbols, const Indexes& index, AdaptiveTables& tables,
            std::string& what) {

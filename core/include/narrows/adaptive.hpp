@@ -19,8 +19,6 @@
 #include <smmintrin.h>
 #endif
 
-#define NARROWS_INLINE [[gnu::always_inline]] inline
-
 namespace narrows {
 
 // P(bit = 1) as the mean of a fast and a slow estimate of 16 bits each. Both start as running means of what
@@ -135,10 +133,11 @@ class AdaptiveTable {
    private:
     // Below, s counts from the first unused symbol.
     NARROWS_INLINE uint32_t start_of(uint32_t s) const noexcept {
-        return s == 0 ? 0 : uint32_t{bounds_[(s - 1) & 15]} >> 1;
+        return uint32_t{bounds_[(s - 1) & 15]} >> 1 & (0 - uint32_t{s != 0});  // no branch on a symbol
     }
     NARROWS_INLINE uint32_t end_of(uint32_t s) const noexcept {
-        return s == 16 ? 1u << kBits : uint32_t{bounds_[s & 15]} >> 1;
+        const uint32_t last = s == 16;
+        return (uint32_t{bounds_[s & 15]} >> 1 & (last - 1)) | last << kBits;
     }
 
     struct Step {
