@@ -12,6 +12,19 @@ from narrows.signals import Audio
 
 _WRITERS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".opus": "OGG", ".mp3": "MP3", ".aiff": "AIFF"}
 EXTENSIONS = tuple(_WRITERS)
+# As libsndfile calls what LIST INFO, Vorbis comments and ID3 hold.
+TAGS = (
+    "title",
+    "artist",
+    "album",
+    "tracknumber",
+    "date",
+    "genre",
+    "comment",
+    "copyright",
+    "license",
+    "software",
+)
 
 
 def is_audio(head: bytes) -> bool:
@@ -26,7 +39,7 @@ def is_audio(head: bytes) -> bool:
 
 
 def read(file: BinaryIO, limits: Limits) -> Audio:
-    """Read a sound file: int16 where it holds 16-bit integers, else float32, clipped to [-1, 1].
+    """Read a sound file: int16 where it holds 16-bit integers, else float32, clipped to [-1, 1]; and its tags.
 
     Raises SignalError for damage and NaN, LimitExceeded before samples are read.
     """
@@ -39,17 +52,20 @@ def read(file: BinaryIO, limits: Limits) -> Audio:
             exact = source.subtype == "PCM_16"
             samples = source.read(dtype="int16" if exact else "float32", always_2d=True)
             rate = source.samplerate
+            tags = {name: text for name in TAGS if (text := getattr(source, name))}
     except (RuntimeError, TypeError) as error:  # LibsndfileError is a RuntimeError
         raise SignalError(f"sound file: {error}") from error
     if not exact:
         if np.isnan(samples).any():
             raise SignalError("sound file with NaN in it")
         samples = samples.clip(-1, 1)
-    return Audio(samples, rate)
+    return Audio(samples, rate, {"tags": tags} if tags else {})
 
 
 def write(audio: Audio, file: BinaryIO, extension: str) -> None:
-    """Write a sound file in the format of `extension`: int16 as 16-bit, float32 as 24-bit integers."""
+    """Write a sound file in the format of `extension`: int16 as 16-bit, float32 as 24-bit integers; and the tags
+    that such files have names for.
+    """
     if extension not in _WRITERS:
         raise SignalError(f"no sound format has the extension {extension!r}; known: {' '.join(EXTENSIONS)}")
     kind = _WRITERS[extension]
@@ -59,6 +75,11 @@ def write(audio: Audio, file: BinaryIO, extension: str) -> None:
     import soundfile
 
     try:
-        soundfile.write(file, audio.samples, audio.sample_rate_hz, subtype=subtype, format=kind)
+        channels = audio.samples.shape[1]
+        with soundfile.SoundFile(file, "w", audio.sample_rate_hz, channels, subtype, format=kind) as target:
+            for name, text in audio.meta.get("tags", {}).items():
+                if name in TAGS:
+                    setattr(target, name, text if isinstance(text, str) else "; ".join(text))
+            target.write(audio.samples)
     except (RuntimeError, TypeError, ValueError) as error:
         raise SignalError(f"{extension} cannot hold this sound: {error}") from error
