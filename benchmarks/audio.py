@@ -2,7 +2,7 @@
 
     python benchmarks/audio.py speech
     python benchmarks/audio.py music --codecs opus_audio,aac --visqol
-    python benchmarks/audio.py speech --loss 0.05,0.1,0.2 --burst 2
+    python benchmarks/audio.py speech --loss 0.05,0.1,0.2 --burst 2 --redundancy 1
     python benchmarks/audio.py speech --reference audio_peers.csv      how near to rows of another run
 
 Each peer is asked for the bitrate at which its packets average the nominal rate. Ours is coded once for
@@ -97,6 +97,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--visqol", action="store_true", help="ViSQOL too (2 s of CPU per clip)")
     parser.add_argument("--loss", type=numbers, metavar="P,Q", help="instead: packet loss, beside Opus")
     parser.add_argument("--burst", type=float, metavar="N", help="mean burst; default independent losses")
+    parser.add_argument(
+        "--redundancy", type=int, default=0, metavar="N", help="copies too, beside Opus with in-band FEC"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the loss patterns")
     parser.add_argument(
         "--reference", type=Path, metavar="CSV", help="compare peers' rows with another run's"
@@ -210,7 +213,10 @@ def _renamed(codec: str) -> str:
 
 
 def _loss_table(kind: str, sounds: list[Clip], ours: str, options: argparse.Namespace) -> str:
-    """PESQ and STOI under loss, ours and Opus with its own concealment, the same packets lost in both."""
+    """PESQ and STOI under loss, ours and Opus with its own concealment, the same packets lost in both.
+
+    With redundancy also both sides' repair, copies and in-band FEC, all of it within the same bytes.
+    """
     opus = Opus()
     nominal = options.kbps[0] if options.kbps else _LOSS_KBPS
     found: dict[tuple[float, str], list[Row]] = {}
@@ -220,17 +226,24 @@ def _loss_table(kind: str, sounds: list[Clip], ours: str, options: argparse.Name
         _progress(f"loss: {clip.name}")
         rate = clip.sample_rate_hz
         packets = opus.encode(clip.samples, rate, row.target_bps)
-        session = audio_ours.encode_within(ours, clip.samples, rate, row.payload_bytes)[0] if ours else None
+        sessions = {}
+        for name, copies in ((ours, 0), (f"{ours} + {options.redundancy} copies", options.redundancy)):
+            if ours and (name == ours or copies):
+                sessions[name] = audio_ours.encode_within(
+                    ours, clip.samples, rate, row.payload_bytes, redundancy=copies
+                )[0]
         for loss in [0.0, *options.loss]:
             pattern = GilbertElliott(loss, options.burst, seed=options.seed + number)
             lost = pattern.pattern(len(packets) + 2)
             kept = [None if gone else packet for packet, gone in zip(packets, lost, strict=False)]
             samples = opus.decode(kept, rate, len(clip.samples))
             coded = {"Opus": Coded(packets, samples, 0, 0)}
-            if session is not None:
-                coded[ours] = audio_ours.decode(session, len(clip.samples), lost)
+            if options.redundancy and loss:
+                coded["Opus + FEC"] = _with_fec(opus, clip, row, loss, lost)
+            for name, session in sessions.items():
+                coded[name] = audio_ours.decode(session, len(clip.samples), lost)
             for name, one in coded.items():
-                delay = row.delay_samples if name == "Opus" else 0
+                delay = row.delay_samples if name.startswith("Opus") else 0
                 found.setdefault((loss, name), []).append(
                     measure(kind, name, nominal, clip, one, delay_samples=delay)
                 )
@@ -247,6 +260,19 @@ def _loss_table(kind: str, sounds: list[Clip], ours: str, options: argparse.Name
     burst = f"mean burst {options.burst:g}" if options.burst else "independent"
     title = f"\n## {kind}, {nominal:g} kbit/s, {burst} losses, seed {options.seed}, {opus.version}\n\n"
     return title + "\n".join(markdown(["loss", "codec", "kbit/s", "PESQ-WB", "STOI", "LMD dB"], body))
+
+
+def _with_fec(opus: Opus, clip: Clip, row: Row, loss: float, lost: Sequence[bool]) -> Coded:
+    """Opus that expects `loss` and repairs from the next packet, at no more bytes than the row's."""
+    asked = row.target_bps
+    for _ in range(3):
+        packets = opus.encode(
+            clip.samples, clip.sample_rate_hz, asked, expected_loss_percent=round(100 * loss)
+        )
+        asked = round(asked * row.payload_bytes / sum(map(len, packets)))
+    kept = [None if gone else packet for packet, gone in zip(packets, lost, strict=False)]
+    samples = opus.decode(kept, clip.sample_rate_hz, len(clip.samples), fec=True)
+    return Coded(packets, samples, 0, 0)
 
 
 def _groups(rows: Sequence[Row]) -> list[list[Row]]:

@@ -11,6 +11,7 @@ from audio_peers import Coded, Samples
 
 import narrows
 from narrows.contracts import Packet
+from narrows.streaming.wire import copy_packets
 
 CLOSE = 0.005  # how near to a peer's bytes a paired clip must come, from below
 _STEPS = 14
@@ -39,17 +40,24 @@ def encode(name: str, samples: Samples, sample_rate_hz: int, **options: Any) -> 
 
 
 def decode(session: Session, num_samples: int, lost: Sequence[bool] = ()) -> Coded:
-    """The samples of a session; packets that `lost` names never come and are concealed."""
+    """The samples of a session; packets that `lost` names never come: a copy is decoded, or all is concealed.
+
+    That needs a jitter buffer that waits for the packets with the copies, one or two more.
+    """
     begin = time.process_time()
     decoder = narrows.decoder(session.header)
+    gone = [number < len(lost) and lost[number] for number in range(len(session.packets))]
+    came = [packet for packet, away in zip(session.packets, gone, strict=True) if not away]
+    copies = {copy.seq: copy for packet in came for copy in copy_packets(packet)}
     blocks = []
-    for number, packet in enumerate(session.packets):
-        gone = number < len(lost) and lost[number]
-        blocks.append(decoder.push(None if gone else packet))
+    for packet, away in zip(session.packets, gone, strict=True):
+        blocks.append(decoder.push(copies.get(packet.seq) if away else packet))
     blocks.append(decoder.finish())
     samples = np.concatenate(blocks)[:num_samples]
     decode_cpu_s = time.process_time() - begin
-    payloads = [packet.payload for packet in session.packets]
+    payloads = [
+        packet.payload + b"".join(payload for _, payload in packet.copies) for packet in session.packets
+    ]
     return Coded(payloads, samples, session.encode_cpu_s, decode_cpu_s)
 
 
