@@ -39,7 +39,7 @@ def is_audio(head: bytes) -> bool:
 
 
 def read(file: BinaryIO, limits: Limits) -> Audio:
-    """Read a sound file: int16 where it holds 16-bit integers, else float32, clipped to [-1, 1]; and its tags.
+    """Read a sound file and its tags: int16 where it holds 16-bit integers, else float32 in [-1, 1].
 
     Raises SignalError for damage and NaN, LimitExceeded before samples are read.
     """
@@ -63,8 +63,9 @@ def read(file: BinaryIO, limits: Limits) -> Audio:
 
 
 def write(audio: Audio, file: BinaryIO, extension: str) -> None:
-    """Write a sound file in the format of `extension`: int16 as 16-bit, float32 as 24-bit integers; and the tags
-    that such files have names for.
+    """Write a sound file in the format of `extension`: int16 as 16-bit, float32 as 24-bit integers.
+
+    Tags are written as far as such files have names for them.
     """
     if extension not in _WRITERS:
         raise SignalError(f"no sound format has the extension {extension!r}; known: {' '.join(EXTENSIONS)}")
