@@ -28,7 +28,7 @@ from narrows import registry
 from narrows.eval.metrics.image import ms_ssim, psnr
 from narrows.tokenizers.image import MODELS
 
-QUALITIES = (0.0, 50.0)
+QUALITIES = (0.0, 60.0)
 
 
 @dataclass

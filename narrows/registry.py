@@ -22,10 +22,12 @@ CODECS: dict[str, str] = {
     "bytes": "narrows.codecs.bytes:Bytes",
     "music": "narrows.codecs.audio:Music",
     "speech": "narrows.codecs.audio:Speech",
+    "tokens/vq": "narrows.codecs.tokens:vq",
     "tokens/walloc": "narrows.codecs.tokens:walloc",
     "wave": "narrows.codecs.wave:Wave",
 }
 TOKENIZERS: dict[str, str] = {
+    "vq": "narrows.tokenizers.image:vq",
     "walloc": "narrows.tokenizers.image:walloc",
 }
 # The codec that encodes a type of signal when none is named.

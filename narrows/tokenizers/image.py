@@ -25,6 +25,7 @@ from narrows.transforms import packet
 
 KINDS = ("vae", "wae", "vq", "bsq", "walloc")
 MODELS: Mapping[str, str] = {
+    "vq": "24c7b93dc8379316",
     "walloc": "1a398827f4aecbe1",
 }
 """The weights by which each encodes; a stream names its own."""
