@@ -94,21 +94,21 @@ void bind_audio(nb::module_& m) {
 
     m.def(
         "audio_params",
-        [](uint32_t rate_hz, uint32_t packet_frames, uint32_t step, bool varying, uint32_t gamma, uint32_t fill) {
-            const AudioFormat format{rate_hz, packet_frames, step, varying, gamma, fill};
+        [](uint32_t rate_hz, uint32_t packet_frames, uint32_t step, bool varying, uint32_t gamma, uint32_t fill, uint32_t floor) {
+            const AudioFormat format{rate_hz, packet_frames, step, varying, gamma, fill, floor};
             if (!format.valid()) throw nb::value_error("no such audio format");
             return to_bytes(format.params());
         },
-        nb::arg("rate_hz"), nb::arg("packet_frames"), nb::arg("step"), nb::arg("varying"), nb::arg("gamma"), nb::arg("fill"));
+        nb::arg("rate_hz"), nb::arg("packet_frames"), nb::arg("step"), nb::arg("varying"), nb::arg("gamma"), nb::arg("fill"),
+        nb::arg("floor"));
     m.def("audio_model_sizes", [] {
-        size_t coefficients = 0, envelope = 0, flags = 0;
-        AudioModel::sizes(coefficients, envelope, flags);
-        return nb::make_tuple(coefficients, envelope, flags);
+        const AudioSizes sizes = AudioModel::sizes();
+        return nb::make_tuple(sizes.coefficients, sizes.envelope, sizes.bands, sizes.flags, sizes.steps);
     });
 
-    nb::class_<AudioModelHandle>(m, "AudioModel").def("__init__", [](AudioModelHandle* self, Logits coefficients, Logits envelope, Logits flags) {
+    nb::class_<AudioModelHandle>(m, "AudioModel").def("__init__", [](AudioModelHandle* self, Logits coefficients, Logits envelope, Logits bands, Logits flags, Logits steps) {
         new (self) AudioModelHandle();
-        raise_unless_ok(AudioModel::load({flat(coefficients), flat(envelope), flat(flags)}, self->model), "tables are of another shape");
+        raise_unless_ok(AudioModel::load({flat(coefficients), flat(envelope), flat(bands), flat(flags), flat(steps)}, self->model), "tables are of another shape");
     });
 
     nb::class_<AudioEncoderHandle>(m, "AudioEncoder")
@@ -162,12 +162,19 @@ void bind_audio(nb::module_& m) {
                  self.encoder->sample(&self.samples);
              })
         .def("samples", [](AudioEncoderHandle& self) {
+            // Entries and bits of each kind of decision.
             AudioSamples s = std::move(self.samples);
-            const size_t coefficient_tables = s.coefficient_bit.empty() ? 1 : s.coefficient.size() / s.coefficient_bit.size();
-            const size_t envelope_tables = s.envelope_bit.empty() ? 1 : s.envelope.size() / s.envelope_bit.size();
-            return nb::make_tuple(array_of(std::move(s.coefficient), coefficient_tables), array_of(std::move(s.coefficient_bit), 1),
-                                  array_of(std::move(s.envelope), envelope_tables), array_of(std::move(s.envelope_bit), 1),
-                                  array_of(std::move(s.flag), 1), array_of(std::move(s.flag_bit), 1));
+            nb::list list;
+            const auto add = [&list](std::vector<uint32_t>& entries, std::vector<uint8_t>& bits) {
+                const size_t tables = bits.empty() ? 1 : entries.size() / bits.size();
+                list.append(array_of(std::move(entries), tables));
+                list.append(array_of(std::move(bits), 1));
+            };
+            add(s.coefficient, s.coefficient_bit);
+            add(s.envelope, s.envelope_bit);
+            add(s.band, s.band_bit);
+            add(s.flag, s.flag_bit);
+            return list;
         });
 
     nb::class_<AudioDecoderHandle>(m, "AudioDecoder")
@@ -217,6 +224,9 @@ void bind_audio(nb::module_& m) {
         [](Integers values) {
             const auto mdct = Mdct::of(values.size());
             if (!mdct) throw nb::value_error("no transform of this size");
+            double energy = 0;
+            for (size_t i = 0; i < values.size(); ++i) energy += static_cast<double>(values.data()[i]) * values.data()[i];
+            if (energy > 0x1p58) throw nb::value_error("the root of the sum of squares is at most 2**29");
             mdct->dct4(values.data());
         },
         "Orthonormal DCT-IV of int32 values, in place.");

@@ -21,10 +21,11 @@ import numpy as np
 from narrows import _core, models
 from narrows.container import Input, preamble, varint
 from narrows.contracts import Chunk, ChunkSource, Header, Kind, Latency, Packet, Want, check_range
-from narrows.errors import CorruptStream, NarrowsError, OptionError, PacketError, SignalError
+from narrows.errors import CorruptStream, LimitExceeded, NarrowsError, OptionError, PacketError, SignalError
 from narrows.limits import Limits
 from narrows.signals import Array, Audio
 
+_ARRAYS = ("coefficients", "envelope", "bands", "flags", "steps")  # of a model
 _LIVE = 1
 _CHUNK_FRAMES = 500
 _FILE_FRAMES = 50
@@ -78,8 +79,14 @@ class _Profile:
     finest: int
     default_step: int
     octave_step: int
-    gamma: int
-    fill: int
+    # How steps grow with a band's level, noise of full and of empty bands, all 1/64, at rates in kbit/s.
+    tuning: tuple[tuple[float, int, int, int], ...]
+
+    def tuned(self, kbps: float) -> list[int]:
+        """Gamma, fill and floor at a rate for `channels`; between rates linear in its logarithm."""
+        knots = np.log2([knot[0] for knot in self.tuning])
+        columns = list(zip(*self.tuning, strict=True))[1:]
+        return [round(float(np.interp(math.log2(kbps), knots, column))) for column in columns]
 
 
 class _AudioCodec:
@@ -95,7 +102,7 @@ class _AudioCodec:
 
     def _tables(self, model: bytes) -> Any:
         arrays = models.load(self.name, model)
-        return _core.AudioModel(arrays["coefficients"], arrays["envelope"], arrays["flags"])
+        return _core.AudioModel(*(arrays[name] for name in _ARRAYS))
 
     def _model_of(self, header: Header) -> Any:
         if len(header.model) != 8:
@@ -122,13 +129,18 @@ class _AudioCodec:
         if options.quality is None:
             kbps = profile.default_kbps if options.kbps is None else options.kbps
             bytes_256 = max(round(kbps * 1000 / 8 * _FRAME_S * frames * 256), 256)
-            step = self._step_of_rate(kbps, channels)
+            octaves = math.log2(kbps * profile.channels / channels / profile.default_kbps)
+            step = round(profile.default_step - profile.octave_step * octaves)
+            step = min(max(step, profile.finest), profile.coarsest)
         else:
             share = options.quality / 100
             step = round(profile.coarsest * (1 - share) + profile.finest * share)
+            octaves = (profile.default_step - step) / profile.octave_step
+            kbps = profile.default_kbps * 2**octaves * channels / profile.channels
+        tuned = profile.tuned(profile.default_kbps * 2**octaves)
         copied = options.redundancy > 0
         varying = bytes_256 > 0 or copied
-        params = _core.audio_params(inside_hz, frames, step, varying, profile.gamma, profile.fill)
+        params = _core.audio_params(inside_hz, frames, step, varying, *tuned)
         header = replace(
             header,
             codec=self.name,
@@ -136,16 +148,15 @@ class _AudioCodec:
             params=params,
             model=bytes.fromhex(profile.model),
         )
-        core = _core.AudioEncoder(self._model, params, rate, channels, bytes_256, options.constant, copied)
+        try:
+            rates = bytes_256, options.constant, copied
+            core = _core.AudioEncoder(self._model, params, rate, channels, *rates)
+        except LimitExceeded:
+            raise OptionError(
+                f"{kbps:g} kbit/s are too few for {channels} channels in packets of {frames}: "
+                "even silence needs more"
+            ) from None
         return Encoder(core, header, state, options.redundancy)
-
-    def _step_of_rate(self, kbps: float, channels: int) -> int:
-        """Where rate control begins; it ends where the signal wants."""
-        profile = self._profile
-        per_pair = kbps * profile.channels / channels
-        octaves = math.log2(per_pair / profile.default_kbps)
-        step = profile.default_step - profile.octave_step * octaves
-        return round(min(max(step, profile.finest), profile.coarsest))
 
     def decoder(self, header: Header, *, state: bytes | None = None, limits: Limits = Limits()) -> Decoder:
         """A session for a stream that begins with `header`. LimitExceeded if a packet is too much."""
@@ -253,7 +264,7 @@ class Speech(_AudioCodec):
 
     name = "speech"
     _profile = _Profile(
-        model="0eb7354c58cf80cb",
+        model="647e52a10525e2ef",
         rates_hz=(16_000, 24_000),
         default_kbps=12,
         channels=1,
@@ -261,8 +272,7 @@ class Speech(_AudioCodec):
         finest=2_600,
         default_step=4_200,
         octave_step=385,
-        gamma=8,
-        fill=31,
+        tuning=((6, 12, 12, 44), (16, 12, 12, 44)),
     )
 
 
@@ -271,7 +281,7 @@ class Music(_AudioCodec):
 
     name = "music"
     _profile = _Profile(
-        model="0555e05c429dd614",
+        model="6400f4e14d2b03d6",
         rates_hz=(44_100, 48_000),
         default_kbps=64,
         channels=2,
@@ -279,8 +289,7 @@ class Music(_AudioCodec):
         finest=2_200,
         default_step=3_617,
         octave_step=478,
-        gamma=13,
-        fill=35,
+        tuning=((12, 13, 20, 58), (64, 13, 20, 58)),
     )
 
 
@@ -298,9 +307,14 @@ class Encoder:
         self._finished = False
         if state is not None:
             flags = Input(_restore(core, self.header, state))
-            self._finished = flags.byte() == 1
-            while not flags.at_end():
-                self._coarse.append(flags.read(flags.varint()))
+            try:
+                self._finished = flags.byte() == 1
+                while not flags.at_end():
+                    self._coarse.append(flags.read(flags.varint()))
+            except NarrowsError:
+                raise SignalError("the state is damaged") from None
+            if len(self._coarse) > redundancy:
+                raise SignalError("the state is of a session with more redundancy")
 
     def push(self, block: Array | Audio) -> list[Packet]:
         """Packets that `block` completes: int16 or float32 [time, channels], any length. SignalError for NaN,

@@ -22,21 +22,27 @@ from narrows import _core, files
 from narrows.errors import OptionError
 
 Arrays = dict[str, np.ndarray]
-NAMES = ("coefficients", "envelope", "flags")
+NAMES = ("coefficients", "envelope", "bands", "flags")  # of what is learned
 # As core/src/audio/tables.hpp has them; 16 decisions a context.
 COEFFICIENT_CONTEXTS = (64, 64, 144, 144, 192, 384, 243, 97, 243)
 ENVELOPE_CONTEXTS = (48, 32, 91, 91, 170, 192)
+BAND_CONTEXTS = (48, 192, 80, 81)
 STEP_ZERO = 16
 _LARGEST = 4000
 
 
 @dataclass(frozen=True)
 class Options:
-    """`draws` steps a clip and length of packets; one packet in `every`; one clip in `held` is left out."""
+    """`draws` steps a clip and length of packets; one packet in `every`; one clip in `held` is left out.
+
+    `steps`: what bands add to 256 log2 of the quantizer's step, from the lowest to the highest (in `speech`
+    the highest below 8 kHz), linear between.
+    """
 
     data: str = ""
     out: str = "runs/audio"
     codec: str = "speech"
+    steps: str = "0"
     seed: int = 1
     draws: int = 2
     epochs: int = 3
@@ -51,9 +57,18 @@ class Options:
     limit: int = 8_000_000
 
 
-def blank_model() -> Any:
+def blank_model(options: Options) -> Any:
     """Tables of zeros: every decision an even chance."""
-    return _core.AudioModel(*(np.zeros(size, np.int16) for size in _core.audio_model_sizes()))
+    tables = [np.zeros(size, np.int16) for size in _core.audio_model_sizes()[:-1]]
+    return _core.AudioModel(*tables, steps_of(options))
+
+
+def steps_of(options: Options) -> np.ndarray:
+    """int16 [bands]."""
+    bands = np.arange(_core.audio_model_sizes()[-1]) / (15 if options.codec == "speech" else 23)
+    knots = [float(v) for v in options.steps.split(",")]
+    steps = np.interp(bands, np.linspace(0, 1, len(knots)), knots)
+    return np.rint(steps).astype(np.int16)
 
 
 def clips(options: Options) -> list[tuple[np.ndarray, int, int]]:
@@ -84,27 +99,28 @@ def above_8_khz(name: str, entries: np.ndarray) -> np.ndarray:
     """Which decisions [n] are of bands above 8 kHz at 24 kHz inside, by the table whose context begins with
     the band.
     """
-    sizes, place, contexts_a_band = {
-        "coefficients": (COEFFICIENT_CONTEXTS, 5, 16),
-        "envelope": (ENVELOPE_CONTEXTS, 0, 2),
-        "flags": ((1,), 0, 1 << 30),
+    sizes, decisions, place, contexts_a_band = {
+        "coefficients": (COEFFICIENT_CONTEXTS, 16, 5, 16),
+        "envelope": (ENVELOPE_CONTEXTS, 16, 0, 2),
+        "bands": (BAND_CONTEXTS, 1, 1, 8),
+        "flags": ((1,), 16, 0, 1 << 30),
     }[name]
-    start = 16 * sum(sizes[:place])
-    context = (entries[:, place] % (16 * sum(sizes)) - start) // 16
+    start = decisions * sum(sizes[:place])
+    context = (entries[:, place] % (decisions * sum(sizes)) - start) // decisions
     return np.asarray(context // contexts_a_band >= 16)
 
 
 def collect(options: Options, log: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Entries [n, tables] and bits [n] of each kind of decision."""
     rng = np.random.default_rng(options.seed)
-    model = blank_model()
+    model = blank_model(options)
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in NAMES}
     for samples, rate, inside in clips(options):
         for frames in (1, 8):
             for _ in range(options.draws):
                 step = int(rng.integers(options.low_step, options.high_step))
                 params = _core.audio_params(
-                    inside, frames, step, True, int(rng.integers(options.low_gamma, options.high_gamma)), 35
+                    inside, frames, step, True, int(rng.integers(options.low_gamma, options.high_gamma)), 0, 0
                 )
                 encoder = _core.AudioEncoder(model, params, rate, samples.shape[1])
                 encoder.sample(options.every)
@@ -116,7 +132,8 @@ def collect(options: Options, log: Any) -> dict[str, tuple[np.ndarray, np.ndarra
                     if inside == 24_000:
                         kept = above_8_khz(name, entries)
                         entries, bits = entries[kept], bits[kept]
-                    parts[name].append((entries, bits))
+                    if len(bits):
+                        parts[name].append((entries, bits))
     whole = {}
     for name in NAMES:
         entries = np.concatenate([entry for entry, _ in parts[name]])
@@ -156,10 +173,10 @@ def fit(entries: np.ndarray, bits: np.ndarray, size: int, options: Options, log:
 
 
 def train(options: Options, log: Any) -> Arrays:
-    """The three arrays of a model."""
+    """The arrays of a model."""
     samples = collect(options, log)
     model = {}
-    for name, size in zip(NAMES, _core.audio_model_sizes(), strict=True):
+    for name, size in zip(NAMES, _core.audio_model_sizes(), strict=False):
         entries, bits = samples[name]
         log(name)
         if name == "flags":  # one entry each: counting is enough
@@ -170,6 +187,7 @@ def train(options: Options, log: Any) -> Arrays:
         else:
             logits = fit(entries, bits, size, options, log)
         model[name] = np.clip(np.rint(logits * 256), -_LARGEST, _LARGEST).astype(np.int16)
+    model["steps"] = steps_of(options)
     return model
 
 

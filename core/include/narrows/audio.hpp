@@ -19,14 +19,15 @@ namespace narrows {
 
 inline constexpr size_t kMaxPacketFrames = 250;
 
-// The codec's params in the stream header: 7 bytes.
+// The codec's params in the stream header: 8 bytes.
 struct AudioFormat {
     uint32_t rate_hz = 16'000;   // inside: 16,000, 24,000, 44,100 or 48,000
     uint32_t packet_frames = 1;  // 1 to kMaxPacketFrames
     uint32_t step = 4096;        // 256 log2 of the step in 24-bit samples, at the lowest envelope level
     bool varying = false;        // packets carry an offset to the step
     uint32_t gamma = 13;         // how steps grow with a band's level, 1/64
-    uint32_t fill = 35;          // share of a band's missing energy that noise replaces, 1/64 of the amplitude
+    // Share of a band's missing energy that noise replaces, 1/64 of the amplitude: in a full band and an empty one.
+    uint32_t fill = 20, floor = 48;
 
     std::vector<uint8_t> params() const;
     // corrupt for anything that `params` cannot have written.
@@ -44,9 +45,13 @@ struct AudioTiming {
 };
 [[nodiscard]] AudioTiming timing_of(const AudioFormat& format, uint32_t signal_hz);
 
-// Trained logits in 1/256 nat, as they lie in the weights file (shapes in docs/format.md).
+// Trained logits in 1/256 nat, and what bands add to the step's log, as they lie in the weights file (shapes in docs/format.md).
 struct AudioWeights {
-    std::span<const int16_t> coefficients, envelope, flags;
+    std::span<const int16_t> coefficients, envelope, bands, flags, steps;
+};
+// Entries that each has.
+struct AudioSizes {
+    size_t coefficients, envelope, bands, flags, steps;
 };
 
 struct AudioTables;
@@ -54,8 +59,7 @@ struct AudioTables;
 class AudioModel {
    public:
     [[nodiscard]] static Status load(const AudioWeights& weights, std::shared_ptr<const AudioModel>& out);
-    // Entries that `coefficients`, `envelope` and `flags` have.
-    static void sizes(size_t& coefficients, size_t& envelope, size_t& flags) noexcept;
+    static AudioSizes sizes() noexcept;
     std::shared_ptr<const AudioTables> tables;
 };
 
@@ -81,13 +85,16 @@ struct AudioSamples {
     std::vector<uint8_t> coefficient_bit;
     std::vector<uint32_t> envelope;  // [n][kEnvelopeTables] entries
     std::vector<uint8_t> envelope_bit;
+    std::vector<uint32_t> band;  // [n][kBandTables] entries
+    std::vector<uint8_t> band_bit;
     std::vector<uint32_t> flag;  // [n] entries
     std::vector<uint8_t> flag_bit;
 };
 
 class AudioEncoder {
    public:
-    // `signal_hz` and `channels` of what is pushed: kLeastRate to kLargestRate, 1 to 255.
+    // `signal_hz` and `channels` of what is pushed: kLeastRate to kLargestRate, 1 to 255. limit for a rate
+    // whose packets cannot hold silence.
     [[nodiscard]] static Status create(std::shared_ptr<const AudioModel> model, const AudioFormat& format, const AudioRate& rate,
                                        uint32_t signal_hz, size_t channels, std::unique_ptr<AudioEncoder>& out);
     ~AudioEncoder();
@@ -95,8 +102,10 @@ class AudioEncoder {
     void push(std::span<const int32_t> samples, std::vector<AudioPacket>& packets);
     // The rest, at least one packet; the last has `last` set.
     void finish(std::vector<AudioPacket>& packets);
+    // What follows is ignored after `finish`.
+    bool finished() const noexcept;
     std::vector<uint8_t> save() const;
-    // bad_argument unless `state` was saved by a session of the same arguments.
+    // bad_argument, and the session of no use, unless `state` was saved by a session of the same arguments.
     [[nodiscard]] Status restore(std::span<const uint8_t> state);
     void sample(AudioSamples* samples) noexcept;
 

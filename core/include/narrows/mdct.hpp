@@ -13,11 +13,9 @@
 #include <span>
 #include <vector>
 
-namespace narrows {
+#include "narrows/fixed_point.hpp"
 
-struct Complex {
-    int32_t re, im;
-};
+namespace narrows {
 
 class Mdct {
    public:
@@ -29,21 +27,21 @@ class Mdct {
     // Mixes the halves of a block of n samples; `unrotate` is its inverse.
     void rotate(int32_t* block) const noexcept;
     void unrotate(int32_t* block) const noexcept;
-    // Orthonormal DCT-IV of n values in place; its own inverse. The root of the sum of squares is at most 2^30.
+    // Orthonormal DCT-IV of n values in place; its own inverse. The root of the sum of squares is at most 2^29.
     void dct4(int32_t* values) const noexcept;
 
    private:
     friend struct MdctTables;
     struct Stage {
-        size_t radix, rest;            // rest = length / radix
-        std::vector<Complex> twiddle;  // [rest][radix], divided by the root of the radix
-        std::vector<Complex> kernel;   // [radix]: exp(-2 pi i k / radix), for odd radices
+        size_t radix, rest;                     // rest: points that earlier stages have joined
+        std::vector<int32_t> cosines, sines;    // twiddles [radix - 1][rest]; none where rest is 1
+        std::vector<int32_t> constants;         // of the butterfly, scaled by 1/sqrt(radix)
     };
-    void fft(const Complex* in, size_t stride, Complex* out, size_t stage) const noexcept;
 
     size_t n_ = 0;
-    std::vector<Complex> window_;  // n / 2 rotations: cos, sin
-    std::vector<Complex> turn_;    // n / 2: exp(-i pi (8 k + 1) / (8 n))
+    std::vector<SinCos> window_;   // n / 2 rotations
+    std::vector<SinCos> turn_;     // n / 2 angles pi (8 k + 1) / (8 n)
+    std::vector<uint16_t> order_;  // which point begins at each place
     std::vector<Stage> stages_;
 };
 

@@ -45,6 +45,13 @@ void deinterleave(int32_t* values, size_t size, size_t splits);
 void split_forward(const Mdct& part, int32_t* values, size_t splits);
 void split_inverse(const Mdct& part, int32_t* values, size_t splits);
 
+// What transforms take without overflow: the root of the sum of squares is at most 2^29.
+inline bool bounded(std::span<const int32_t> c) noexcept {
+    uint64_t energy_256 = 0;
+    for (const int32_t v : c) energy_256 += static_cast<uint64_t>(int64_t{v} * v) >> 8;
+    return energy_256 <= uint64_t{1} << 50;
+}
+
 // (a, b) to (a + b, a - b) / sqrt(2), its own inverse.
 inline void mix(int32_t& a, int32_t& b) noexcept {
     constexpr int32_t kHalfRoot = 759250125;

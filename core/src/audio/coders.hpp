@@ -1,4 +1,4 @@
-// What `code_frame` may be run with: a range encoder, a range decoder, a counter of cost, a collector of samples.
+// What `code_frame` may be run with: a range encoder, a range decoder, a collector of samples.
 // Each has decide(table, entries, decision, value) for a modeled bit, flag() for a single logit and raw().
 #pragma once
 
@@ -51,30 +51,6 @@ class Reading {
     RangeDecoder decoder_;
 };
 
-class Counting {
-   public:
-    static constexpr bool kDecodes = false;
-    template <size_t K>
-    bool decide(const Entries<K>& entries, size_t decision, bool value) {
-        const int logit = entries.logit(decision);
-        cost_ += cost_of(value ? logit : -logit);
-        return value;
-    }
-    bool flag(const AudioTables& t, size_t which, bool value) {
-        cost_ += cost_of(value ? t.flags[which] : -t.flags[which]);
-        return value;
-    }
-    uint32_t raw(uint32_t value, uint32_t count) {
-        cost_ += 256 * count;
-        return value;
-    }
-    // Bits so far in 1/256.
-    uint64_t cost() const noexcept { return cost_; }
-
-   private:
-    uint64_t cost_ = 0;
-};
-
 class Sampling {
    public:
     static constexpr bool kDecodes = false;
@@ -89,6 +65,12 @@ class Sampling {
         for (const int16_t* at : entries.at)
             samples_.envelope.push_back(static_cast<uint32_t>(at - tables_.envelope.data() + static_cast<ptrdiff_t>(decision)));
         samples_.envelope_bit.push_back(value);
+        return value;
+    }
+    bool decide(const BandEntries& entries, size_t decision, bool value) {
+        for (const int16_t* at : entries.at)
+            samples_.band.push_back(static_cast<uint32_t>(at - tables_.bands.data() + static_cast<ptrdiff_t>(decision)));
+        samples_.band_bit.push_back(value);
         return value;
     }
     bool flag(const AudioTables&, size_t which, bool value) {

@@ -78,7 +78,7 @@ void Concealment::begin(std::span<const int32_t> half, Past& past) const {
         repeat(samples, lag, block);
         int64_t mixed = 0, energy = 0;  // of the half that the repetition would give, with what came and alone
         for (size_t k = 0; k < window_.size(); ++k) {
-            const int32_t found = (window_[k].re * *(middle - 1 - static_cast<ptrdiff_t>(k)) - window_[k].im * middle[k]) >> 15;
+            const int32_t found = (window_[k].sin * *(middle - 1 - static_cast<ptrdiff_t>(k)) - window_[k].cos * middle[k]) >> 15;
             mixed += int64_t{found} * wanted[half.size() - 1 - k];
             energy += int64_t{found} * found;
         }

@@ -43,7 +43,7 @@ class Concealment {
     const Mdct& whole_;
     size_t matched_;               // samples before the gap that a repetition is to explain
     size_t least_, most_;          // lags
-    std::vector<Complex> window_;  // of the block's rotation, by distance from its middle, 1/2^15
+    std::vector<SinCos> window_;   // of the block's rotation, by distance from its middle, 1/2^15
 };
 
 }  // namespace narrows::audio

@@ -18,8 +18,7 @@ using namespace audio;
 namespace {
 
 constexpr int32_t kPeak = (1 << 23) - 1;
-// What transforms take without overflow: the root of the sum of squares below 2^30.
-constexpr uint64_t kMostEnergy_256 = uint64_t{1} << 52;
+constexpr uint64_t kMostFrames = uint64_t{1} << 32;  // of a stream: products of positions stay below 2^62
 // Decoded magnitudes lie this share of a step toward zero, 1/256.
 constexpr int64_t kBias = 13;
 // Frames in a row; what is missing after them is silence.
@@ -44,11 +43,49 @@ class Noise {
 
 using Coefficients = std::array<int32_t, kMaxFrame>;
 
+// 2^(x / 256) in 1/4096, x = -512 to 512.
+const std::array<uint16_t, 1025> kShape = [] {
+    std::array<uint16_t, 1025> shape{};
+    for (size_t i = 0; i < shape.size(); ++i) shape[i] = static_cast<uint16_t>(exp2_16(static_cast<uint32_t>(i) + 6 * 256));
+    return shape;
+}();
+
+// Noise in place of a band's zeros: what is missing of its energy, along the envelope between band centers, at most
+// half a step. An empty band is filled to `floor`, a full one to `fill`. `found` is the energy of the others, 1/256.
+void fill_zeros(const Layout& layout, const Channel& channel, size_t b, int64_t step_16, uint64_t found, const AudioFormat& format, Noise& noise,
+                Coefficients& out) {
+    const size_t begin = layout.edges[b], end = layout.edges[b + 1];
+    uint64_t each = 0, share = 0;  // amplitude where the envelope is the band's level, and what is kept of it, 1/64
+    std::array<uint16_t, kMaxSize> shape;
+    if (channel.level[b]) {
+        const auto log = [&](size_t band) { return channel.level[band] ? level_log(channel.level[band]) : static_cast<int>(kFirstLog - kLevelLog); };
+        uint64_t weight = 0;
+        for (size_t i = begin; i < end; ++i) {
+            const size_t near = layout.below[i];
+            const int low = log(near), rise = near + 1 < layout.bands ? log(near + 1) - low : 0;
+            shape[i] = kShape[clamped(low + (rise * layout.weight[i] >> 8) - log(b), -512, 512)];
+            const uint64_t square = uint64_t{shape[i]} * shape[i];
+            for (size_t t = 0; t < layout.transforms; ++t) weight += channel.q[t * layout.size + i] == 0 ? square : 0;
+        }
+        const uint64_t rms = exp2_16(static_cast<uint32_t>(level_log(channel.level[b]))) >> 4;
+        const uint64_t all = (rms * rms >> 8) * layout.width(b) * layout.transforms;
+        const uint64_t missing = all > found ? all - found : 0;
+        each = root(std::min((missing << 8) / (weight >> 16), uint64_t{1} << 54) << 8);
+        const auto empty = static_cast<int>((missing << 6) / all);  // 64 where nothing was found
+        share = static_cast<uint64_t>(static_cast<int>(format.fill) + (static_cast<int>(format.floor) - static_cast<int>(format.fill)) * empty * empty / 4096);
+    }
+    const auto most = static_cast<uint64_t>(step_16) >> 5;
+    for (size_t t = 0; t < layout.transforms; ++t) {
+        for (size_t i = t * layout.size + begin; i < t * layout.size + end; ++i) {
+            if (channel.q[i] == 0) out[i] = each ? noise.signed_of(static_cast<int32_t>(std::min(each * shape[i - t * layout.size] >> 12, most) * share >> 6)) : 0;
+        }
+    }
+}
+
 // Coefficients of a channel from its integers. False if they are beyond what a signal can have.
-bool dequantize(const Layout& layout, const Channel& channel, const Steps& steps, uint32_t fill, Noise noise, Coefficients& out) {
+bool dequantize(const Layout& layout, const Channel& channel, const Steps& steps, const AudioFormat& format, Noise noise, Coefficients& out) {
     for (size_t b = 0; b < layout.bands; ++b) {
-        const size_t count = layout.width(b) * layout.transforms;
-        const auto step_16 = static_cast<int64_t>(exp2_16(static_cast<uint32_t>(steps.log_of(channel.level[b]))));
+        const auto step_16 = static_cast<int64_t>(exp2_16(static_cast<uint32_t>(steps.log_of(b, channel.level[b]))));
         uint64_t found = 0;  // energy of what is not zero
         size_t zeros = 0;
         for (size_t t = 0; t < layout.transforms; ++t) {
@@ -65,27 +102,9 @@ bool dequantize(const Layout& layout, const Channel& channel, const Steps& steps
                 found += static_cast<uint64_t>(value) * static_cast<uint64_t>(value) >> 8;
             }
         }
-        int32_t each = 0;
-        if (zeros && channel.level[b]) {
-            const uint64_t rms = exp2_16(static_cast<uint32_t>(level_log(channel.level[b]))) >> 4;
-            const uint64_t all = (rms * rms >> 8) * count;
-            const uint64_t missing = all > found ? all - found : 0;
-            const uint64_t wanted = uint64_t{root((missing / zeros) << 8)};
-            each = static_cast<int32_t>(std::min<uint64_t>(wanted, static_cast<uint64_t>(step_16) >> 5) * fill >> 6);
-        }
-        for (size_t t = 0; zeros && t < layout.transforms; ++t) {
-            for (size_t i = t * layout.size + layout.edges[b]; i < t * layout.size + layout.edges[b + 1]; ++i) {
-                if (channel.q[i] == 0) out[i] = noise.signed_of(each);
-            }
-        }
+        if (zeros) fill_zeros(layout, channel, b, step_16, found, format, noise, out);
     }
     return true;
-}
-
-bool bounded(std::span<const int32_t> c) {
-    uint64_t energy = 0;
-    for (const int32_t v : c) energy += static_cast<uint64_t>(int64_t{v} * v) >> 8;
-    return energy <= kMostEnergy_256;
 }
 
 }  // namespace
@@ -181,7 +200,7 @@ struct AudioDecoder::Impl {
         const uint64_t end = state.told + packet.count, total = state.frames + count;
         if (packet.last ? end < state.told || end < outputs_of(total - 1) || end > largest(total) : end != outputs_of(total))
             return Status::corrupt;
-        const Steps steps{static_cast<int>(format.step) + 32 * offset, static_cast<int>(format.gamma)};
+        const Steps steps{static_cast<int>(format.step) + 32 * offset, static_cast<int>(format.gamma), model->tables->steps.data()};
         std::vector<History> history(groups());
         std::vector<int32_t> inside(layout.frame() * channels);
         const size_t begun = out.size();
@@ -193,7 +212,7 @@ struct AudioDecoder::Impl {
                 if (!code_frame(coder, *model->tables, layout, steps, frame, history[g])) return Status::corrupt;
                 if (coder.padded() > 4) return Status::corrupt;
                 for (size_t i = 0; i < frame.channels; ++i) {
-                    if (!dequantize(layout, frame.channel[i], steps, format.fill, Noise(state.frames, 2 * g + i), c[i])) return Status::corrupt;
+                    if (!dequantize(layout, frame.channel[i], steps, format, Noise(state.frames, 2 * g + i), c[i])) return Status::corrupt;
                 }
                 if (frame.channels == 2 && !frame.silent) unmix(frame, c);
                 for (size_t i = 0; i < frame.channels; ++i) {
@@ -302,6 +321,7 @@ Status AudioDecoder::push(const AudioPacket& packet, std::vector<int32_t>& sampl
 }
 
 void AudioDecoder::conceal(std::vector<int32_t>& samples) {
+    if (impl_->state.finished) return;
     const size_t size = samples.size();
     impl_->conceal(samples);
     for (size_t i = size; i < samples.size(); ++i) samples[i] = std::clamp(samples[i], -kPeak - 1, kPeak);
@@ -328,9 +348,9 @@ std::vector<uint8_t> AudioDecoder::save() const {
     const Impl::State& state = impl_->state;
     Saver saver;
     saver.put(state.frames);
-    saver.put(state.told);
-    saver.put(state.lost);
     saver.put(static_cast<uint8_t>(state.finished));
+    if (state.finished) return saver.take();
+    saver.put(state.lost);
     saver.put_all(std::span<const int32_t>(state.halves));
     for (const Past& past : state.past) {
         saver.put_all(std::span<const int32_t>(past.samples));
@@ -340,46 +360,47 @@ std::vector<uint8_t> AudioDecoder::save() const {
         saver.put(past.gain);
     }
     saver.put_all(std::span<const int32_t>(state.last));
-    if (state.resampler) {
-        const Resampler::State resampler = state.resampler->state();
-        saver.put(resampler.taken);
-        saver.put(resampler.made);
-        saver.put_all(std::span<const int32_t>(resampler.history));
-    }
+    if (state.resampler) saver.put_all(std::span<const int32_t>(state.resampler->state().history));
     return saver.take();
 }
 
 Status AudioDecoder::restore(std::span<const uint8_t> bytes) {
     Impl& self = *impl_;
-    Impl::State state = self.state;
+    self.forget();
     Loader loader(bytes);
+    Impl::State state = self.state;
     state.frames = loader.get<uint64_t>();
-    state.told = loader.get<uint64_t>();
-    state.lost = loader.get<uint32_t>();
-    state.finished = loader.get<uint8_t>() != 0;
-    loader.get_all(std::span(state.halves));
-    for (Past& past : state.past) {
-        loader.get_all(std::span(past.samples));
-        loader.get_all(std::span(past.period));
-        past.lag = loader.get<uint32_t>();
-        past.at = loader.get<uint32_t>();
-        past.gain = loader.get<int32_t>();
-    }
-    loader.get_all(std::span(state.last));
-    if (state.resampler) {
-        Resampler::State resampler{loader.get<uint64_t>(), loader.get<uint64_t>(), state.resampler->state().history};
-        loader.get_all(std::span(resampler.history));
-        if (!state.resampler->restore(resampler)) return Status::bad_argument;
+    const auto finished = loader.get<uint8_t>();
+    if (state.frames > kMostFrames || finished > 1) return Status::bad_argument;
+    state.finished = finished != 0;
+    if (!state.finished) {
+        if (state.frames % self.format.packet_frames != 0) return Status::bad_argument;
+        state.told = self.outputs_of(state.frames);
+        state.lost = loader.get<uint32_t>();
+        loader.get_all(std::span(state.halves));
+        for (Past& past : state.past) {
+            loader.get_all(std::span(past.samples));
+            loader.get_all(std::span(past.period));
+            past.lag = loader.get<uint32_t>();
+            past.at = loader.get<uint32_t>();
+            past.gain = loader.get<int32_t>();
+        }
+        loader.get_all(std::span(state.last));
+        if (state.resampler) {
+            Resampler::State resampler{self.inside_of(state.frames), state.told, state.resampler->state().history};
+            loader.get_all(std::span(resampler.history));
+            if (!state.resampler->restore(resampler)) return Status::bad_argument;
+        }
+        const size_t size = self.layout.size;
+        for (size_t channel = 0; channel < self.channels; ++channel) {
+            if (self.concealment ? !self.concealment->valid(state.past[channel]) : !bounded(std::span(state.last).subspan(channel * size, size)))
+                return Status::bad_argument;
+        }
+        for (const int32_t v : state.halves) {
+            if (std::abs(int64_t{v}) > int64_t{1} << 30) return Status::bad_argument;
+        }
     }
     if (!loader.done()) return Status::bad_argument;
-    for (size_t channel = 0; channel < self.channels; ++channel) {
-        if (self.concealment ? !self.concealment->valid(state.past[channel])
-                             : !bounded(std::span(state.last).subspan(channel * self.layout.size, self.layout.size))) {
-            return Status::bad_argument;
-        }
-        if (!bounded(std::span(state.halves).subspan(channel * self.layout.size / 2, self.layout.size / 2)))
-            return Status::bad_argument;
-    }
     self.state = std::move(state);
     return Status::ok;
 }

@@ -19,13 +19,18 @@ namespace {
 
 constexpr int kLargestOffset = 96;  // of the step, 1/8 octave
 constexpr int kCoarser = 24;        // of a coarse packet's offset above the packet's own
-constexpr int kPasses = 4;          // over a packet's contexts, the one that writes included
+constexpr int kPasses = 4;          // codings of a packet before something is left out
 // From this share of a step on a magnitude is rounded up to 2 and above, 1/2^16.
 constexpr uint64_t kRounding = 28'836;  // 2^16 (1 - .56)
 // The least share of a step that is worth its bits, by 256 log2 of a band's rms over its step, from -2.5 octaves in
 // quarters: .5 + .05 (log2((1 - p) / p) + 1), p = exp(-.62 sqrt(2) / rms), what the bit at hand costs against the
 // squared error it saves. 1/2^16.
 constexpr std::array<uint32_t, 16> kWorthwhile = {59'460, 55'689, 52'481, 49'733, 47'355, 45'276, 43'436, 41'787, 40'292, 38'919, 37'646, 36'454, 35'389, 35'389, 35'389, 35'389};
+// What a saved state may have: samples taken (products of positions stay below 2^62), bytes of a packet.
+constexpr uint64_t kMostTaken = uint64_t{1} << 46;
+constexpr uint32_t kLargestPacket = 1 << 26;
+constexpr int64_t kLargestSample = 1 << 24, kLargestCoefficient = 1 << 29;
+constexpr int kAnySlack = 4096;   // of `fit`: the first that fits is near enough
 // The mean of so many frames (2 s) keeps the budget.
 constexpr uint32_t kWindowFrames = 100;
 
@@ -39,7 +44,7 @@ void quantize(const Layout& layout, const Spectrum& s, const Steps& steps, Frame
         Channel& out = frame.channel[channel];
         out.level = s.level[channel];
         for (size_t b = 0; b < layout.bands; ++b) {
-            const int log = steps.log_of(out.level[b]);
+            const int log = steps.log_of(b, out.level[b]);
             const bool holds = out.level[b] && can_hold(level_log(out.level[b]) - log, layout.width(b) * layout.transforms);
             const uint64_t worthwhile = kWorthwhile[clamped((level_log(std::max<uint32_t>(out.level[b], 1)) - log + 640) >> 6, 0, 15)];
             // |c| 16 / step_16 as a product; |c| < 2^30, step_16 >= 2^10.
@@ -76,7 +81,7 @@ struct AudioEncoder::Impl {
     uint64_t taken = 0;             // samples of the signal
     uint64_t frames = 0;            // analyzed
     uint64_t emitted = 0;           // frames in packets
-    uint64_t told = 0;              // samples of the signal that packets so far add
+    bool finished = false;
     int64_t drift = 0;              // the step's offset that keeps the rate, 1/256 of an offset
     int last_offset = 0;
     std::deque<uint32_t> sizes;     // of the packets of the last window but one
@@ -88,7 +93,7 @@ struct AudioEncoder::Impl {
     }
 
     size_t groups() const noexcept { return (channels + 1) / 2; }
-    Steps steps(int offset) const noexcept { return {static_cast<int>(format.step) + 32 * offset, static_cast<int>(format.gamma)}; }
+    Steps steps(int offset) const noexcept { return {static_cast<int>(format.step) + 32 * offset, static_cast<int>(format.gamma), model->tables->steps.data()}; }
 
     template <class Coder>
     void code(Coder& coder, int offset) {
@@ -102,13 +107,6 @@ struct AudioEncoder::Impl {
         }
     }
 
-    // Bytes at an offset, as near as the sum of costs tells.
-    uint64_t count_bytes_256(int offset) {
-        Counting coder;
-        code(coder, offset);
-        return coder.cost() / 8 + 128;
-    }
-
     std::vector<uint8_t> write(int offset) {
         Writing coder;
         code(coder, offset);
@@ -117,38 +115,44 @@ struct AudioEncoder::Impl {
         return bytes;
     }
 
-    // The payload at the smallest step near `offset` whose bytes are at most `allowed`, in kPasses passes or, for
-    // a packet that has no such step, a few more that leave out more and more.
-    std::vector<uint8_t> fit(int& offset, uint32_t allowed) {
-        const uint64_t target = uint64_t{allowed} << 8;
+    // A payload of at most `allowed` bytes, the nearest to it that kPasses codings find or, where no step is coarse
+    // enough, what is left after leaving out more and more. Less than 2^(-slack / 256) of `allowed` is near.
+    std::vector<uint8_t> fit(int& offset, uint32_t allowed, int slack) {
+        const auto log = [](size_t size) { return static_cast<int>(log2_256_wide(static_cast<uint64_t>(size) << 8 | 1)); };
         int low = -kLargestOffset - 1, high = kLargestOffset + 1;  // too large, fits
-        int guess = std::clamp(offset, -kLargestOffset, kLargestOffset);
-        int previous = 0;
-        uint64_t previous_bytes = 0;
-        for (int pass = 1; pass < kPasses && high - low > 1; ++pass) {
-            const uint64_t bytes = count_bytes_256(guess);
-            (bytes <= target ? high : low) = guess;
-            // log bytes falls about linearly with the offset: by one octave in 10 where nothing is known yet.
-            const int from = static_cast<int>(log2_256_wide(bytes | 1)), to = static_cast<int>(log2_256_wide(target | 1));
-            int slope = 100;  // 1/10 offset an octave of bytes
-            const int fall = previous_bytes ? static_cast<int>(log2_256_wide(previous_bytes)) - from : 0;
-            if (fall * (guess - previous) > 0) slope = std::clamp((guess - previous) * 2560 / fall, 20, 400);
+        int guess = std::clamp(offset, -kLargestOffset, kLargestOffset), previous = 0;
+        size_t previous_bytes = 0;
+        int slope = 140;  // 1/10 offset an octave of bytes
+        std::vector<uint8_t> best;
+        for (int pass = 1; pass <= kPasses && high - low > 1; ++pass) {
+            auto bytes = write(guess);
+            const int excess = log(bytes.size()) - log(allowed);
+            const int fall = pass > 1 ? log(previous_bytes) - log(bytes.size()) : 0;
+            if (fall * (guess - previous) > 0) slope = std::clamp((guess - previous) * 2560 / fall, 40, 400);
             previous = guess;
-            previous_bytes = bytes;
-            // Rounded toward what fits.
-            const int move = ((from - to) * slope + (from > to ? 2559 : 0)) / 2560;
-            guess = std::clamp(guess + move, low + 1, high - 1);
-        }
-        offset = std::min(high, kLargestOffset);
-        for (;;) {
-            auto bytes = write(offset);
-            if (bytes.size() <= allowed) return bytes;
-            if (offset < kLargestOffset) {
-                offset = std::min(kLargestOffset, high > kLargestOffset ? offset + 16 : offset + 1);
-            } else if (!leave_out()) {
-                return write(0);
+            previous_bytes = bytes.size();
+            if (bytes.size() <= allowed) {
+                high = offset = guess;
+                best = std::move(bytes);
+                if (excess >= -slack) break;
+            } else {
+                low = guess;
             }
+            const int hurry = pass + 1 == kPasses && best.empty() ? 2 : 0;  // the last pass had better fit
+            guess += excess > 0 ? (excess * slope + 2559) / 2560 + hurry : (excess * slope - 640) / 2560;
+            guess = std::clamp(guess, low + 1, high - 1);
         }
+        for (guess = low; best.empty();) {
+            guess = std::min(kLargestOffset, guess + 8);
+            best = write(guess);
+            if (best.size() > allowed) {
+                best.clear();
+                low = guess;
+                if (guess == kLargestOffset && !leave_out()) break;
+            }
+            offset = guess;
+        }
+        return best.empty() ? write(0) : best;
     }
 
     // Makes the packet cheaper where no step is coarse enough: a flat envelope, then silence. False if it is silent.
@@ -175,7 +179,7 @@ struct AudioEncoder::Impl {
     // Bytes that this packet may have: the mean of any window is at most 2 % above the budget and one packet.
     uint32_t allowance() const {
         const uint64_t budget = rate.bytes_256;
-        const size_t window = std::max<size_t>(1, kWindowFrames / format.packet_frames);
+        const size_t window = this->window();
         const uint64_t whole = budget * window * 102 / 100 + budget;
         // Every later packet keeps 7/8 of the budget: what the window holds then, seen from now.
         uint64_t sum = 0, least = whole - std::min(whole, budget * 7 / 8 * (window - 1));
@@ -203,46 +207,63 @@ struct AudioEncoder::Impl {
             packet.payload = write(0);
         } else if (rate.constant) {
             const uint32_t size = std::max(rate.bytes_256 >> 8, 1u);
-            packet.payload = silent ? write(0) : fit(last_offset, size);
+            packet.payload = silent ? write(0) : fit(last_offset, size, 6);
             packet.payload.resize(size);
             coarse += last_offset;
         } else {
-            int offset = std::clamp(static_cast<int>((drift + 128) >> 8), -kLargestOffset, kLargestOffset);
-            packet.payload = silent ? write(0) : fit_near(offset, allowance());
+            const int wanted = std::clamp(static_cast<int>((drift + 128) >> 8), -kLargestOffset, kLargestOffset);
+            int offset = wanted;
+            packet.payload = silent ? write(0) : fit(offset, allowance(), kAnySlack);
+            const auto weight = static_cast<int64_t>(std::min<size_t>(count, 25));
             last_offset = offset;
             coarse += offset;
-            const size_t window = std::max<size_t>(1, kWindowFrames / format.packet_frames);
             const int64_t size = static_cast<int64_t>(packet.payload.size()) << 8;
-            // A packet twice the budget makes steps a 1/40 octave coarser.
-            drift += std::min<int64_t>((size - rate.bytes_256) * 51 * static_cast<int64_t>(std::min<size_t>(count, 25)) / rate.bytes_256, 1024);
+            // A packet twice the budget makes steps a 1/40 octave coarser; a long one that had to be, half of that too.
+            drift += std::min<int64_t>((size - rate.bytes_256) * 51 * weight / rate.bytes_256, 1024) + (offset - wanted) * 256 * weight * weight / 1250;
             drift = std::clamp<int64_t>(drift, -24 * 256, kLargestOffset * 256);
             sizes.push_back(static_cast<uint32_t>(packet.payload.size()));
-            if (sizes.size() >= window) sizes.pop_front();
+            if (sizes.size() >= window()) sizes.pop_front();
         }
         if (rate.coarse) packet.coarse = write(silent ? 0 : std::min(coarse, kLargestOffset));
         emitted += count;
         spectra.clear();
         packet.last = last;
-        const uint64_t inside = emitted * layout.frame() - layout.size;
-        const uint64_t total = last ? taken : resampler ? outputs(inside) : inside;
-        packet.count = total - told;
-        told = total;
+        packet.count = (last ? taken : told_by(emitted)) - told_by(emitted - count);
         packets.push_back(std::move(packet));
     }
 
-    // At the wanted offset if that fits, else as near to it as does.
-    std::vector<uint8_t> fit_near(int& offset, uint32_t allowed) {
-        if (count_bytes_256(offset) <= uint64_t{allowed} << 8) {
-            auto bytes = write(offset);
-            if (bytes.size() <= allowed) return bytes;
-            ++offset;
+    // Samples of the signal that so many frames give.
+    uint64_t told_by(uint64_t count) const {
+        const uint64_t inside = count ? count * layout.frame() - layout.size : 0;
+        return resampler ? decoder_side->outputs_of(inside) : inside;
+    }
+    std::optional<Resampler> decoder_side;
+
+    // Bytes that a packet of silence takes at most.
+    size_t least_bytes() {
+        Spectrum nothing;
+        size_t most = 0;
+        for (const uint32_t count : {format.packet_frames, std::max(1u, format.packet_frames - 1)}) {
+            for (size_t i = 0; i < count * groups(); ++i) {
+                nothing.channels = std::min<size_t>(2, channels - i % groups() * 2);
+                spectra.push_back(nothing);
+            }
+            most = std::max(most, write(0).size());
+            spectra.clear();
         }
-        return fit(offset, allowed);
+        return most;
     }
 
-    // Samples of the signal that a decoder's resampler has made of so many inside.
-    uint64_t outputs(uint64_t inside) const { return decoder_side->outputs_of(inside); }
-    std::optional<Resampler> decoder_side;
+    size_t window() const noexcept { return std::max<size_t>(1, kWindowFrames / format.packet_frames); }
+    // What follows from the number of samples taken, unless the session is finished.
+    size_t count_pending() const noexcept {
+        return static_cast<size_t>((resampler ? resampler->outputs_of(taken) : taken) % layout.frame()) * channels;
+    }
+    size_t count_spectra() const noexcept { return static_cast<size_t>(frames % format.packet_frames) * groups(); }
+    size_t count_sizes() const noexcept {
+        if (rate.bytes_256 == 0 || rate.constant) return 0;
+        return static_cast<size_t>(std::min<uint64_t>(frames / format.packet_frames, window() - 1));
+    }
 
     void analyze(std::vector<AudioPacket>& packets, bool ending, uint64_t total_frames) {
         const size_t length = layout.frame() * channels;
@@ -270,12 +291,18 @@ Status AudioEncoder::create(std::shared_ptr<const AudioModel> model, const Audio
     if ((rate.bytes_256 != 0 || rate.coarse) && (!format.varying || rate.bytes_256 > 1u << 30)) return Status::bad_argument;
     auto impl = std::make_unique<Impl>(std::move(model), format, rate, signal_hz, channels);
     if (impl->resampler) impl->decoder_side.emplace(format.rate_hz, signal_hz, 1);
+    if (rate.bytes_256 != 0) {
+        // Every packet must be able to hold silence, of a constrained rate in the 7/8 of the budget that it always has.
+        const uint64_t least = uint64_t{rate.constant ? rate.bytes_256 : rate.bytes_256 / 8 * 7} >> 8;
+        if (least < impl->least_bytes()) return Status::limit;
+    }
     out.reset(new AudioEncoder(std::move(impl)));
     return Status::ok;
 }
 
 void AudioEncoder::push(std::span<const int32_t> samples, std::vector<AudioPacket>& packets) {
     Impl& self = *impl_;
+    if (self.finished) return;
     // In pieces, so that memory does not grow with what is pushed at once.
     const size_t piece = 8 * kMaxFrame * self.channels;
     for (size_t at = 0; at < samples.size(); at += piece) {
@@ -289,6 +316,8 @@ void AudioEncoder::push(std::span<const int32_t> samples, std::vector<AudioPacke
 
 void AudioEncoder::finish(std::vector<AudioPacket>& packets) {
     Impl& self = *impl_;
+    if (self.finished) return;
+    self.finished = true;
     uint64_t inside = self.taken;
     if (self.resampler) {
         inside = self.decoder_side->inputs_of(self.taken);
@@ -302,18 +331,21 @@ void AudioEncoder::finish(std::vector<AudioPacket>& packets) {
 
 void AudioEncoder::sample(AudioSamples* samples) noexcept { impl_->samples = samples; }
 
+bool AudioEncoder::finished() const noexcept { return impl_->finished; }
+
 std::vector<uint8_t> AudioEncoder::save() const {
     const Impl& self = *impl_;
     Saver saver;
-    for (const uint64_t v : {self.taken, self.frames, self.emitted, self.told, self.sampled}) saver.put(v);
-    saver.put(self.drift);
+    saver.put(self.rate.bytes_256);
+    saver.put(static_cast<uint8_t>(self.rate.constant | self.rate.coarse << 1));
+    saver.put(static_cast<uint8_t>(self.finished));
+    if (self.finished) return saver.take();
+    saver.put(self.taken);
+    saver.put(static_cast<int32_t>(self.drift));
     saver.put(static_cast<int32_t>(self.last_offset));
     saver.put_all(std::span<const int32_t>(self.analysis.halves));
-    saver.put(static_cast<uint32_t>(self.pending.size()));
     saver.put_all(std::span<const int32_t>(self.pending));
-    saver.put(static_cast<uint32_t>(self.sizes.size()));
     for (const uint32_t size : self.sizes) saver.put(size);
-    saver.put(static_cast<uint32_t>(self.spectra.size()));
     for (const Spectrum& s : self.spectra) {
         saver.put(static_cast<uint8_t>(s.transient));
         saver.put_all(std::span<const uint8_t>(s.stereo));
@@ -322,51 +354,66 @@ std::vector<uint8_t> AudioEncoder::save() const {
             saver.put_all(std::span<const int32_t>(s.c[c]).first(self.layout.frame()));
         }
     }
-    if (self.resampler) {
-        const Resampler::State state = self.resampler->state();
-        saver.put(state.taken);
-        saver.put(state.made);
-        saver.put_all(std::span<const int32_t>(state.history));
-    }
+    if (self.resampler) saver.put_all(std::span<const int32_t>(self.resampler->state().history));
     return saver.take();
 }
 
 Status AudioEncoder::restore(std::span<const uint8_t> state) {
     Impl& self = *impl_;
     Loader loader(state);
-    for (uint64_t* v : {&self.taken, &self.frames, &self.emitted, &self.told, &self.sampled}) *v = loader.get<uint64_t>();
-    self.drift = loader.get<int64_t>();
+    if (loader.get<uint32_t>() != self.rate.bytes_256 || loader.get<uint8_t>() != static_cast<uint8_t>(self.rate.constant | self.rate.coarse << 1))
+        return Status::bad_argument;
+    const auto finished = loader.get<uint8_t>();
+    if (finished > 1) return Status::bad_argument;
+    self.finished = finished != 0;
+    if (self.finished) return loader.done() ? Status::ok : Status::bad_argument;
+    self.taken = loader.get<uint64_t>();
+    if (self.taken > kMostTaken) return Status::bad_argument;
+    self.frames = (self.resampler ? self.resampler->outputs_of(self.taken) : self.taken) / self.layout.frame();
+    self.emitted = self.frames - self.frames % self.format.packet_frames;
+    self.drift = loader.get<int32_t>();
     self.last_offset = loader.get<int32_t>();
+    if (self.drift < -24 * 256 || self.drift > kLargestOffset * 256 || std::abs(int64_t{self.last_offset}) > kLargestOffset) return Status::bad_argument;
     loader.get_all(std::span(self.analysis.halves));
-    self.pending.resize(loader.length(4));
+    self.pending.resize(self.count_pending());
     loader.get_all(std::span(self.pending));
-    self.sizes.resize(loader.length(4));
+    self.sizes.resize(self.count_sizes());
     for (uint32_t& size : self.sizes) size = loader.get<uint32_t>();
-    self.spectra.resize(loader.length(1));
-    for (size_t i = 0; i < self.spectra.size(); ++i) {
-        Spectrum& s = self.spectra[i];
-        s.channels = std::min<size_t>(2, self.channels - i % self.groups() * 2);
-        s.transient = loader.get<uint8_t>() != 0;
+    const size_t frame = self.layout.frame(), half = self.layout.size / 2;
+    const auto size_of = [&](size_t index) { return std::min<size_t>(2, self.channels - index % self.groups() * 2); };
+    self.spectra.clear();
+    for (size_t i = 0; i < self.count_spectra() && loader.sound(); ++i) {
+        Spectrum& s = self.spectra.emplace_back();
+        s.channels = size_of(i);
+        const auto transient = loader.get<uint8_t>();
+        s.transient = transient != 0;
         loader.get_all(std::span(s.stereo));
+        bool fits = transient <= (self.layout.splits ? 1 : 0);
+        for (const uint8_t on : s.stereo) fits = fits && on <= s.channels - 1;
         for (size_t c = 0; c < s.channels; ++c) {
             loader.get_all(std::span(s.level[c]));
-            for (const uint8_t l : s.level[c]) {
-                if (l >= kLevels) return Status::bad_argument;
-            }
-            loader.get_all(std::span(s.c[c]).first(self.layout.frame()));
+            for (const uint8_t l : s.level[c]) fits = fits && l < kLevels;
+            const auto values = std::span(s.c[c]).first(frame);
+            loader.get_all(values);
+            for (const int32_t v : values) fits = fits && std::abs(int64_t{v}) <= kLargestCoefficient;
         }
+        if (!fits) return Status::bad_argument;
     }
     if (self.resampler) {
-        Resampler::State resampler{loader.get<uint64_t>(), loader.get<uint64_t>(), self.resampler->state().history};
+        Resampler::State resampler{self.taken, self.resampler->outputs_of(self.taken), self.resampler->state().history};
         loader.get_all(std::span(resampler.history));
         if (!self.resampler->restore(resampler)) return Status::bad_argument;
     }
-    const bool fits = loader.done() && self.pending.size() % self.channels == 0 &&
-                      self.pending.size() < self.layout.frame() * self.channels && self.spectra.size() % self.groups() == 0 &&
-                      self.spectra.size() / self.groups() < self.format.packet_frames && self.sizes.size() <= kWindowFrames &&
-                      self.emitted <= self.frames && self.drift >= -24 * 256 && self.drift <= kLargestOffset * 256 &&
-                      self.last_offset >= -kLargestOffset && self.last_offset <= kLargestOffset;
-    return fits ? Status::ok : Status::bad_argument;
+    for (const int32_t v : self.pending) {
+        if (std::abs(int64_t{v}) > kLargestSample) return Status::bad_argument;
+    }
+    for (const uint32_t size : self.sizes) {
+        if (size > kLargestPacket) return Status::bad_argument;
+    }
+    for (size_t channel = 0; channel < self.channels; ++channel) {
+        if (!bounded(std::span(self.analysis.halves).subspan(channel * half, half))) return Status::bad_argument;
+    }
+    return loader.done() ? Status::ok : Status::bad_argument;
 }
 
 }  // namespace narrows

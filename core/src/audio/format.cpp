@@ -17,24 +17,25 @@ constexpr uint32_t kLeastStep = 1'536, kLargestStep = 6'656;
 
 bool AudioFormat::valid() const noexcept {
     return std::find(kRates.begin(), kRates.end(), rate_hz) != kRates.end() && packet_frames >= 1 &&
-           packet_frames <= kMaxPacketFrames && step >= kLeastStep && step <= kLargestStep && gamma <= 64 && fill <= 64;
+           packet_frames <= kMaxPacketFrames && step >= kLeastStep && step <= kLargestStep && gamma <= 64 && fill <= 64 && floor <= 64;
 }
 
 std::vector<uint8_t> AudioFormat::params() const {
     const auto at = std::find(kRates.begin(), kRates.end(), rate_hz) - kRates.begin();
     return {static_cast<uint8_t>(at),          static_cast<uint8_t>(packet_frames), static_cast<uint8_t>(step & 255),
             static_cast<uint8_t>(step >> 8),   static_cast<uint8_t>(varying),       static_cast<uint8_t>(gamma),
-            static_cast<uint8_t>(fill)};
+            static_cast<uint8_t>(fill),        static_cast<uint8_t>(floor)};
 }
 
 Status AudioFormat::parse(std::span<const uint8_t> params, AudioFormat& out) {
-    if (params.size() != 7 || params[0] >= kRates.size() || params[4] > 1) return Status::corrupt;
+    if (params.size() != 8 || params[0] >= kRates.size() || params[4] > 1) return Status::corrupt;
     out.rate_hz = kRates[params[0]];
     out.packet_frames = params[1];
     out.step = uint32_t{params[2]} | uint32_t{params[3]} << 8;
     out.varying = params[4] != 0;
     out.gamma = params[5];
     out.fill = params[6];
+    out.floor = params[7];
     return out.valid() ? Status::ok : Status::corrupt;
 }
 

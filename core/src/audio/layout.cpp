@@ -13,6 +13,9 @@ Layout make(size_t size, size_t transforms, size_t splits, std::span<const uint1
         ++l.bands;
         l.edges[l.bands] = static_cast<uint16_t>(std::min<size_t>(edges[l.bands], size));
     }
+    for (size_t band = 0; band < l.bands; ++band) {
+        for (size_t i = l.edges[band]; i < l.edges[band + 1]; ++i) l.third[i] = static_cast<uint8_t>(3 * (i - l.edges[band]) / l.width(band));
+    }
     for (size_t i = 0; i < size; ++i) {
         // Twice the centers, so that they are integers.
         const auto center = [&](size_t band) { return static_cast<int>(l.edges[band]) + l.edges[band + 1] - 1; };

@@ -40,6 +40,7 @@ struct Layout {
     // For every bin the band whose center lies below it (or the first), and the weight of the next one in 1/256.
     std::array<uint8_t, kMaxSize> below;
     std::array<uint8_t, kMaxSize> weight;
+    std::array<uint8_t, kMaxSize> third;  // of its band: 0 to 2
 
     size_t frame() const noexcept { return size * transforms; }
     size_t width(size_t band) const noexcept { return size_t{edges[band + 1]} - edges[band]; }

@@ -44,15 +44,8 @@ class Loader {
     void get_all(Values&& values) {
         for (auto& v : values) v = get<std::remove_reference_t<decltype(v)>>();
     }
-    // A length that the bytes left can hold, `each` bytes an item; else 0 and the state is unsound.
-    size_t length(size_t each) {
-        const uint64_t count = get<uint32_t>();
-        if (count * each > bytes_.size() - at_) {
-            sound_ = false;
-            return 0;
-        }
-        return static_cast<size_t>(count);
-    }
+    // Whether all that was asked for so far was there.
+    bool sound() const { return sound_; }
     // Whether all that was asked for was there, and nothing is left.
     bool done() const { return sound_ && at_ == bytes_.size(); }
 

@@ -40,19 +40,20 @@ struct History {
 };
 
 struct Steps {
-    int base;   // 256 log2 of the step at level 1
-    int gamma;  // 1/64
-    int log_of(uint32_t level) const noexcept {
+    int base;              // 256 log2 of the step at level 1
+    int gamma;             // 1/64
+    const int16_t* bands;  // what each band adds
+    int log_of(size_t band, uint32_t level) const noexcept {
         // Level 0 has no coefficients; the bounds keep products in their types.
-        return std::clamp(base + 3 * gamma * (static_cast<int>(level) - 1), 6 * 256, 30 * 256);
+        return std::clamp(base + bands[band] + 3 * gamma * (static_cast<int>(level) - 1), 6 * 256, 30 * 256);
     }
 };
 
 // Sums of magnitudes to 12 classes.
 inline size_t class_of(uint32_t sum) noexcept {
-    static constexpr std::array<uint8_t, 36> kClass = {0, 1, 2, 3, 4, 5, 5, 6, 6, 7, 7, 7, 8, 8, 8, 8, 9, 9,
-                                                       9, 9, 9, 9, 9, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10};
-    return sum < kClass.size() ? kClass[sum] : 11;
+    static constexpr std::array<uint8_t, 37> kClass = {0, 1, 2, 3, 4, 5, 5, 6, 6, 7, 7, 7, 8, 8, 8, 8, 9, 9, 9,
+                                                       9, 9, 9, 9, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 11};
+    return kClass[std::min<uint32_t>(sum, 36)];
 }
 
 inline size_t clamped(int value, int low, int high) noexcept { return static_cast<size_t>(std::clamp(value, low, high) - low); }
@@ -112,9 +113,9 @@ inline bool can_hold(int level_over_step, size_t count) noexcept {
     return 2 * level_over_step + static_cast<int>(log2_256(static_cast<uint32_t>(count))) >= -570;
 }
 
-// Codes |q| > 0 after its zero flag and the sign; `shift` low bits are raw.
+// Codes |q| and its sign; `shift` low bits are raw. False for what no encoder writes.
 template <class Coder>
-bool code_value(Coder& coder, const CoefficientEntries& entries, uint32_t shift, int32_t& q) {
+inline bool code_value(Coder& coder, const CoefficientEntries& entries, uint32_t shift, int32_t& q) {
     const uint32_t magnitude = static_cast<uint32_t>(std::abs(q)), high = magnitude >> shift;
     uint32_t value = 0;
     while (value < kDecisions - 1 && coder.decide(entries, value, high > value)) ++value;
@@ -131,94 +132,159 @@ bool code_value(Coder& coder, const CoefficientEntries& entries, uint32_t shift,
         }
         value += (1u << bits | coder.raw(rest & ((1u << bits) - 1), bits)) - 2;
     }
+    if (value > static_cast<uint32_t>(kMaxQuantized) >> shift) return false;
     if (shift) value = value << shift | coder.raw(magnitude & ((1u << shift) - 1), shift);
-    if (value > static_cast<uint32_t>(kMaxQuantized)) return false;
-    if (value == 0) {
-        q = 0;
-    } else {
-        const bool negative = coder.raw(q < 0, 1);
-        q = negative ? -static_cast<int32_t>(value) : static_cast<int32_t>(value);
-    }
+    const bool negative = value != 0 && coder.raw(q < 0, 1);
+    q = negative ? -static_cast<int32_t>(value) : static_cast<int32_t>(value);
     return true;
+}
+
+// What the envelope says about a channel's coefficients, and what is left to say.
+struct Outline {
+    std::array<int, kMaxBands> over{};        // 256 log2 of level over step
+    std::array<int, kMaxBands> log{};         // and of the level
+    std::array<int, kMaxBands> neighbors{};   // context of the levels beside
+    std::array<int64_t, kMaxBands> energy{};  // left of the band's, in 1/256 squared step
+    std::array<bool, kMaxBands> holds{};      // whether it can hold more than zeros
+    std::array<bool, kMaxBands> shaped{};
+    // Of each bin of a shaped band: the envelope between band centers over the band's step, in three forms.
+    std::array<uint8_t, kMaxSize> fine, coarse, shift;
+
+    Outline(const Layout& layout, const Steps& steps, const std::array<uint8_t, kMaxBands>& level) {
+        for (size_t b = 0; b < layout.bands; ++b) log[b] = level[b] ? level_log(level[b]) : static_cast<int>(kFirstLog - kLevelLog);
+        for (size_t b = 0; b < layout.bands; ++b) {
+            const size_t count = layout.width(b) * layout.transforms;
+            over[b] = log[b] - steps.log_of(b, level[b]);
+            holds[b] = level[b] && can_hold(over[b], count);
+            if (!holds[b]) continue;
+            const int up = b + 1 < layout.bands ? level[b + 1] - level[b] : 0;
+            const int down = b > 0 ? level[b - 1] - level[b] : 0;
+            neighbors[b] = static_cast<int>(clamped(down, -4, 4) * 9 + clamped(up, -4, 4)) * 3;
+            const int twice = 2 * over[b] + 4 * 256;
+            energy[b] = twice < 0 ? 0 : static_cast<int64_t>(exp2_16(static_cast<uint32_t>(twice)) * count);
+        }
+    }
+
+    // Fills in the bins of a band, once.
+    void shape(const Layout& layout, size_t b) noexcept {
+        if (shaped[b]) return;
+        shaped[b] = true;
+        for (size_t i = layout.edges[b]; i < layout.edges[b + 1]; ++i) {
+            const size_t near = layout.below[i];
+            const int rise = near + 1 < layout.bands ? log[near + 1] - log[near] : 0;
+            const int smooth = over[b] - log[b] + log[near] + (rise * layout.weight[i] >> 8);
+            fine[i] = static_cast<uint8_t>(clamped((smooth + 4 * 256) >> 6, 0, 63));
+            coarse[i] = static_cast<uint8_t>(clamped((smooth + 3 * 256) / 192, 0, 15));
+            shift[i] = static_cast<uint8_t>(std::clamp((smooth >> 8) - 2, 0, 12));
+        }
+    }
+};
+
+// The magnitudes that contexts look at: of this transform below bin i, of the one before around it, of the other
+// channel's.
+struct Nearby {
+    const uint16_t *own, *before, *other;  // at bin 0; `other` may be null
+};
+
+// The coefficients of one band of one transform.
+template <class Coder>
+bool code_band(Coder& coder, const int16_t* base, const Layout& layout, Outline& outline, size_t band, size_t t, const Nearby& nearby,
+               uint16_t* own, int32_t* q) {
+    const size_t begin = layout.edges[band], end = layout.edges[band + 1];
+    const auto class_entry = [base](size_t table, size_t context) { return base + kCoefficientStarts[table] + context * kDecisions; };
+    const auto c3 = [](uint32_t v) { return size_t{std::min(v, 2u)}; };
+    const size_t place = (band * 2 + t) * 8, beside_levels = static_cast<size_t>(outline.neighbors[band]);
+    size_t left = layout.width(band) * (layout.transforms - t);
+    int64_t energy = outline.energy[band];
+    int mean = energy > 0 ? static_cast<int>(log2_256_wide(static_cast<uint64_t>(energy))) : 0;
+    for (size_t i = begin; i < end; ++i, --left) {
+        const uint32_t shift = outline.shift[i];
+        const size_t coarse = outline.coarse[i];
+        const uint16_t* const a = nearby.own + i;
+        const uint16_t* const p = nearby.before + i;
+        const auto m = [shift](uint16_t v) { return uint32_t{v} >> shift; };
+        const uint32_t a1 = m(a[-1]), a2 = m(a[-2]), p0 = m(p[0]), p1 = m(p[1]), p_1 = m(p[-1]);
+        const uint32_t near_own = 2 * a1 + a2, near_before = 2 * p0 + p1 + p_1;
+        const int spare = std::max(0, mean - static_cast<int>(log2_256(static_cast<uint32_t>(left))));
+        size_t beside = 0;
+        if (nearby.other) {
+            const uint16_t* const o = nearby.other + i;
+            beside = 1 + class_of(2 * m(o[0]) + m(o[1]) + m(o[-1])) * 8 + coarse / 2;
+        }
+        CoefficientEntries entries;
+        entries.at = {
+            class_entry(0, outline.fine[i]),
+            class_entry(1, std::min<size_t>(static_cast<size_t>(spare) >> 7, 63)),
+            class_entry(2, class_of(near_own) * 12 + class_of(near_before)),
+            class_entry(3, class_of(a1 + a2 + m(a[-3]) + m(a[-4])) * 12 + class_of(p0 + p1 + p_1 + m(p[2]) + m(p[-2]))),
+            class_entry(4, coarse * 12 + class_of(near_own + near_before)),
+            class_entry(5, place + coarse / 2),
+            class_entry(6, beside_levels + layout.third[i]),
+            class_entry(7, beside),
+            class_entry(8, (((c3(a1) * 3 + c3(a2)) * 3 + c3(p0)) * 3 + c3(p_1)) * 3 + c3(p1)),
+        };
+        if (!code_value(coder, entries, shift, q[i])) return false;
+        if (q[i] == 0) continue;
+        const uint32_t magnitude = static_cast<uint32_t>(std::abs(q[i]));
+        own[i] = static_cast<uint16_t>(std::min(magnitude, 65535u));
+        energy = std::max<int64_t>(0, energy - (int64_t{magnitude} * magnitude << 8));
+        mean = energy > 0 ? static_cast<int>(log2_256_wide(static_cast<uint64_t>(energy))) : 0;
+    }
+    outline.energy[band] = energy;
+    return true;
+}
+
+// How many coefficients of a band are not zero, up to 3.
+inline size_t filled(const uint16_t* magnitudes, const Layout& layout, size_t band) noexcept {
+    size_t count = 0;
+    for (size_t i = layout.edges[band]; i < layout.edges[band + 1] && count < 3; ++i) count += magnitudes[i] != 0;
+    return count;
 }
 
 template <class Coder>
 bool code_coefficients(Coder& coder, const AudioTables& tables, const Layout& layout, const Steps& steps, Frame& frame, size_t channel,
                        std::array<std::array<Magnitudes, kMaxTransforms>, 2>& magnitudes, const History& history) {
+    static constexpr Magnitudes kNone{};
     Channel& data = frame.channel[channel];
+    Outline outline(layout, steps, data.level);
     const size_t split = frame.transient ? layout.splits : 0;
-    std::array<int, kMaxBands> over{};        // 256 log2 of level over step
-    std::array<int, kMaxBands> neighbors{};   // context of the levels beside
-    std::array<int64_t, kMaxBands> energy{};  // left of the band's, in 1/256 squared step
-    std::array<bool, kMaxBands> holds{};
-    std::array<int, kMaxBands> log{};
-    for (size_t b = 0; b < layout.bands; ++b) log[b] = data.level[b] ? level_log(data.level[b]) : static_cast<int>(kFirstLog - kLevelLog);
-    for (size_t b = 0; b < layout.bands; ++b) {
-        const size_t count = layout.width(b) * layout.transforms;
-        over[b] = log[b] - steps.log_of(data.level[b]);
-        holds[b] = data.level[b] && can_hold(over[b], count);
-        const int up = b + 1 < layout.bands ? data.level[b + 1] - data.level[b] : 0;
-        const int down = b > 0 ? data.level[b - 1] - data.level[b] : 0;
-        neighbors[b] = static_cast<int>(clamped(down, -4, 4) * 9 + clamped(up, -4, 4)) * 3;
-        const int twice = 2 * over[b] + 4 * 256;
-        energy[b] = twice < 0 ? 0 : static_cast<int64_t>(exp2_16(static_cast<uint32_t>(twice)) * count);
-    }
     for (size_t t = 0; t < layout.transforms; ++t) {
-        Magnitudes& own = magnitudes[channel][t];
-        own.fill(0);
+        Magnitudes& all = magnitudes[channel][t];
+        all.fill(0);
+        uint16_t* const own = all.data() + kPad;
         const bool previous = t > 0 || history.magnitudes;
         const size_t set = split ? kTransientSet : previous ? kWithPrevious : kAlone;
-        static constexpr Magnitudes kNone{};
-        const uint16_t* const before = split ? own.data() + kPad - split
-                                       : t > 0 ? magnitudes[channel][t - 1].data() + kPad
-                                       : history.magnitudes ? history.magnitude[channel].data() + kPad
-                                                            : kNone.data() + kPad;
-        const uint16_t* const other = channel ? magnitudes[0][t].data() + kPad : nullptr;
+        const uint16_t* const earlier = t > 0 ? magnitudes[channel][t - 1].data() + kPad
+                                        : history.magnitudes ? history.magnitude[channel].data() + kPad
+                                                             : kNone.data() + kPad;
+        const Nearby nearby{own, split ? own - split : earlier, channel ? magnitudes[0][t].data() + kPad : nullptr};
         const int16_t* const base = tables.coefficients.data() + set * kCoefficientSize;
+        const int16_t* const band_base = tables.bands.data() + set * kBandSize;
+        int32_t* const q = data.q.data() + t * layout.size;
+        size_t below = 0;
         for (size_t b = 0; b < layout.bands; ++b) {
-            int32_t* const q = data.q.data() + t * layout.size;
-            if (!holds[b]) {
+            bool some = outline.holds[b];
+            if (some) {
+                // Whether the band has more than zeros.
+                if constexpr (!Coder::kDecodes) some = std::any_of(q + layout.edges[b], q + layout.edges[b + 1], [](int32_t v) { return v != 0; });
+                const int total = 2 * outline.over[b] + static_cast<int>(log2_256(static_cast<uint32_t>(layout.width(b))));
+                const size_t before = split ? 0 : filled(earlier, layout, b);
+                const size_t other = nearby.other ? 1 + filled(nearby.other, layout, b) : 0;
+                BandEntries entries;
+                entries.at = {band_base + kBandStarts[0] + clamped((total + 640) >> 6, 0, 47),
+                              band_base + kBandStarts[1] + ((b * 2 + t) * 4 + below),
+                              band_base + kBandStarts[2] + ((before * 4 + below) * 5 + other),
+                              band_base + kBandStarts[3] + static_cast<size_t>(outline.neighbors[b] / 3)};
+                some = coder.decide(entries, 0, some);
+            }
+            if (!some) {
                 if constexpr (Coder::kDecodes) std::fill(q + layout.edges[b], q + layout.edges[b + 1], 0);
+                below = 0;
                 continue;
             }
-            const size_t width = layout.width(b);
-            size_t left = width * (layout.transforms - t);
-            for (size_t i = layout.edges[b]; i < layout.edges[b + 1]; ++i, --left) {
-                const uint16_t* const a = own.data() + kPad + i;
-                const uint16_t* const p = before + i;
-                // The envelope between band centers, over this band's step.
-                const size_t near = layout.below[i];
-                const int smooth = over[b] - log[b] + log[near] + (((near + 1 < layout.bands ? log[near + 1] : log[near]) - log[near]) * layout.weight[i] >> 8);
-                const uint32_t shift = static_cast<uint32_t>(std::clamp((smooth >> 8) - 2, 0, 12));
-                const auto m = [shift](uint16_t v) { return uint32_t{v} >> shift; };
-                const uint32_t a1 = m(a[-1]), a2 = m(a[-2]), p0 = m(p[0]), p1 = m(p[1]), p_1 = m(p[-1]);
-                const size_t near_own = class_of(2 * a1 + a2), near_before = class_of(2 * p0 + p1 + p_1);
-                const size_t wide_own = class_of(a1 + a2 + m(a[-3]) + m(a[-4])), wide_before = class_of(p0 + p1 + p_1 + m(p[2]) + m(p[-2]));
-                const uint32_t mean = energy[b] > 0 ? log2_256_wide(static_cast<uint64_t>(energy[b])) : 0;
-                const int spare = std::max(0, static_cast<int>(mean) - static_cast<int>(log2_256(static_cast<uint32_t>(left))));
-                const size_t coarse = clamped((smooth + 3 * 256) / 192, 0, 15);
-                const size_t third = 3 * (i - layout.edges[b]) / width;
-                const size_t both = class_of(2 * a1 + a2 + 2 * p0 + p1 + p_1);
-                const size_t beside = other ? 1 + class_of(2 * m(other[i]) + m(other[i + 1]) + m(other[static_cast<ptrdiff_t>(i) - 1])) * 8 + coarse / 2 : 0;
-                const auto c3 = [](uint32_t v) { return size_t{std::min(v, 2u)}; };
-                const std::array<size_t, 9> context = {
-                    clamped((smooth + 4 * 256) >> 6, 0, 63),
-                    std::min<size_t>(static_cast<size_t>(spare) >> 7, 63),
-                    near_own * 12 + near_before,
-                    wide_own * 12 + wide_before,
-                    coarse * 12 + both,
-                    (b * 2 + t) * 8 + coarse / 2,
-                    static_cast<size_t>(neighbors[b]) + third,
-                    beside,
-                    (((c3(a1) * 3 + c3(a2)) * 3 + c3(p0)) * 3 + c3(p_1)) * 3 + c3(p1),
-                };
-                CoefficientEntries entries;
-                for (size_t k = 0; k < context.size(); ++k) entries.at[k] = base + kCoefficientStarts[k] + context[k] * kDecisions;
-                if (!code_value(coder, entries, shift, q[i])) return false;
-                const uint32_t magnitude = static_cast<uint32_t>(std::abs(q[i]));
-                own[kPad + i] = static_cast<uint16_t>(std::min(magnitude, 65535u));
-                energy[b] = std::max<int64_t>(0, energy[b] - (int64_t{magnitude} * magnitude << 8));
-            }
+            outline.shape(layout, b);
+            if (!code_band(coder, base, layout, outline, b, t, nearby, own, q)) return false;
+            below = filled(own, layout, b);
         }
     }
     return true;

@@ -25,17 +25,21 @@ enum CoefficientSet : size_t { kAlone = 0, kWithPrevious = 1, kTransientSet = 2,
 // Contexts of the envelope tables; sets: without and with the frame before.
 inline constexpr std::array<size_t, 6> kEnvelopeContexts = {48, 32, 91, 91, 170, 192};
 inline constexpr size_t kEnvelopeSets = 2;
+// Contexts of the tables that say whether a band has more than zeros, one decision each; sets as for coefficients.
+inline constexpr std::array<size_t, 4> kBandContexts = {48, 192, 80, 81};
 // Single logits.
 enum Flag : size_t { kSilent = 0, kTransient = 3, kStereo = 5, kFull = 8, kStepZero = 16, kStepSign = 17, kStepMore = 18, kNumFlags = 48 };
 
 template <size_t K>
-constexpr std::array<size_t, K + 1> starts_of(const std::array<size_t, K>& contexts) noexcept {
+constexpr std::array<size_t, K + 1> starts_of(const std::array<size_t, K>& contexts, size_t decisions = kDecisions) noexcept {
     std::array<size_t, K + 1> starts{};
-    for (size_t k = 0; k < K; ++k) starts[k + 1] = starts[k] + contexts[k] * kDecisions;
+    for (size_t k = 0; k < K; ++k) starts[k + 1] = starts[k] + contexts[k] * decisions;
     return starts;
 }
 inline constexpr auto kCoefficientStarts = starts_of(kCoefficientContexts);
 inline constexpr auto kEnvelopeStarts = starts_of(kEnvelopeContexts);
+inline constexpr auto kBandStarts = starts_of(kBandContexts, 1);
+inline constexpr size_t kBandSize = kBandStarts.back();
 inline constexpr size_t kCoefficientSize = kCoefficientStarts.back();
 inline constexpr size_t kEnvelopeSize = kEnvelopeStarts.back();
 
@@ -44,10 +48,8 @@ inline constexpr int kLogitMax = 2815;
 inline uint32_t probability(int logit) noexcept {
     return coder_probability(squash(std::clamp(logit, -kLogitMax, kLogitMax)));
 }
-// Cost in 1/256 bit of a decision that comes with this logit (of a 0: its negative).
-uint32_t cost_of(int logit) noexcept;
 
-// The entries of one decision's context: one pointer a table, to its 16 decisions.
+// The entries of one decision's context: one pointer a table, to its decisions.
 template <size_t K>
 struct Entries {
     std::array<const int16_t*, K> at;
@@ -59,13 +61,16 @@ struct Entries {
 };
 using CoefficientEntries = Entries<kCoefficientContexts.size()>;
 using EnvelopeEntries = Entries<kEnvelopeContexts.size()>;
+using BandEntries = Entries<kBandContexts.size()>;
 
 }  // namespace audio
 
 struct AudioTables {
     std::vector<int16_t> coefficients;  // [kCoefficientSets][kCoefficientSize]
     std::vector<int16_t> envelope;      // [kEnvelopeSets][kEnvelopeSize]
+    std::vector<int16_t> bands;         // [kCoefficientSets][kBandSize]
     std::vector<int16_t> flags;         // [kNumFlags]
+    std::vector<int16_t> steps;         // [kMaxBands]: what bands add to 256 log2 of the step
 };
 
 }  // namespace narrows
