@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import itertools
+import zlib
 from typing import Any
 
 import numpy as np
@@ -310,6 +312,104 @@ def test_states_of_others_are_refused() -> None:
         session("speech", 16_000, 2, state=state)
     with pytest.raises(narrows.SignalError):
         narrows.decoder(encoder.header, state=state)
+
+
+def forged(header: bytes, state: bytes, rng: Any) -> bytes:
+    """A state with some bits of its body changed and the check made right again."""
+    body = bytearray(state[4:])
+    for _ in range(int(rng.integers(1, 4))):
+        near = len(body) if rng.integers(2) else min(len(body), 40)
+        body[rng.integers(near)] ^= 1 << rng.integers(8)
+    if rng.integers(4) == 0:
+        body = body[: rng.integers(len(body))]
+    return zlib.crc32(header + body).to_bytes(4, "little") + body
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+@pytest.mark.parametrize(("name", "rate", "channels"), KINDS)
+def test_forged_states_are_refused_or_do_no_harm(name: str, rate: int, channels: int, frames: int) -> None:
+    rng = np.random.default_rng(rate + channels)
+    options = {"kbps": 24.0, "packet_frames": frames}
+    samples = sound(rate, channels, 0.11)
+    encoder = session(name, rate, channels, **options)
+    packets = encoder.push(samples)
+    decoder = narrows.decoder(encoder.header)
+    decoder.push(packets[0])
+    refused = 0
+    for _ in range(150):
+        try:
+            other = session(
+                name, rate, channels, **options, state=forged(encoder.header, encoder.save(), rng)
+            )
+            packets_of(other, samples)
+        except (ValueError, narrows.NarrowsError):
+            refused += 1
+        try:
+            again = narrows.decoder(encoder.header, state=forged(encoder.header, decoder.save(), rng))
+            assert abs(again.push(None)).max() <= 1
+        except (ValueError, narrows.NarrowsError):
+            refused += 1
+    assert refused > 30
+
+
+def test_states_are_bound_to_their_rate() -> None:
+    state = session("speech", 16_000, 1, kbps=12).save()
+    session("speech", 16_000, 1, kbps=12, state=state)
+    for options in (
+        {"kbps": 12.01},
+        {"kbps": 12, "constant": True},
+        {"quality": 50},
+        {"kbps": 12, "packet_frames": 2},
+    ):
+        with pytest.raises(narrows.SignalError):
+            session("speech", 16_000, 1, state=state, **options)
+
+
+def test_a_finished_session_stays_finished() -> None:
+    encoder = session("speech", 16_000, 1)
+    packets = packets_of(encoder, sound(16_000)[:1000])
+    again = session("speech", 16_000, 1, state=encoder.save())
+    with pytest.raises(narrows.OptionError, match="finished"):
+        again.push(np.zeros(10, np.float32))
+    decoder = narrows.decoder(encoder.header)
+    for packet in packets:
+        decoder.push(packet)
+    with pytest.raises(narrows.PacketError, match="ended"):
+        narrows.decoder(encoder.header, state=decoder.save()).push(None)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize(("channels", "frames", "kbps"), [(255, 1, 1), (255, 50, 4), (16, 1, 1)])
+def test_a_rate_that_cannot_hold_silence_is_refused(
+    channels: int, frames: int, kbps: float, constant: bool
+) -> None:
+    with pytest.raises(narrows.OptionError, match="silence needs more"):
+        session("music", 48_000, channels, kbps=kbps, constant=constant, packet_frames=frames)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 50])
+@pytest.mark.parametrize("kbps", [1.0, 1.7, 2.4])
+@pytest.mark.parametrize("name", ["speech", "music"])
+def test_the_least_rates_are_kept(name: str, kbps: float, frames: int) -> None:
+    rate = 16_000 if name == "speech" else 48_000
+    samples = np.concatenate([sound(rate, 1, 0.6), np.random.default_rng(1).uniform(-1, 1, (rate // 2, 1))])
+    encoder = session(name, rate, 1, kbps=kbps, constant=True, packet_frames=frames)
+    packets = packets_of(encoder, samples.astype(np.float32))
+    assert {len(packet.payload) for packet in packets} == {int(kbps * 2.5 * frames)}
+    assert decoded(encoder.header, packets).shape == samples.shape
+
+
+@pytest.mark.parametrize(("name", "rate", "channels"), KINDS)
+def test_sessions_in_two_threads_do_what_they_do_in_one(name: str, rate: int, channels: int) -> None:
+    sounds = [sound(rate, channels, 0.3, seed) for seed in range(4)]
+
+    def both(samples: Any) -> tuple[list[Packet], bytes]:
+        encoder = session(name, rate, channels)
+        packets = packets_of(encoder, samples, 700)
+        return packets, decoded(encoder.header, packets).tobytes()
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(both, sounds)) == [both(samples) for samples in sounds]
 
 
 # ---- loss

@@ -1,0 +1,58 @@
+"""Packets of `speech` and `music` decode to what they decoded to, and the encoder still makes them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from golden.make_audio import CASES, FILE, crc32, sound, vector
+
+import narrows
+from narrows.contracts import Packet
+
+VECTORS = json.loads(FILE.read_text())
+IDS = [f"{v['codec']}-{v['rate_hz']}-{'-'.join(f'{k}{w}' for k, w in v['options'].items())}" for v in VECTORS]
+
+
+def packets_of(golden: dict[str, Any]) -> list[Packet]:
+    frames = golden["options"].get("packet_frames", 1)
+    number = len(golden["packets"])
+    return [
+        Packet(
+            i * frames,
+            0,
+            golden["last_count"] if i + 1 == number else 0,
+            bytes.fromhex(payload),
+            True,
+            i + 1 == number,
+        )
+        for i, payload in enumerate(golden["packets"])
+    ]
+
+
+def test_every_case_has_a_vector() -> None:
+    assert [(v["codec"], v["rate_hz"], v["channels"], v["options"]) for v in VECTORS] == CASES
+
+
+@pytest.mark.parametrize("golden", VECTORS, ids=IDS)
+def test_packets_decode_to_the_same_samples(golden: dict[str, Any]) -> None:
+    for lost, expected in ((None, golden["samples"]), (2, golden["without_packet_2"])):
+        decoder = narrows.decoder(bytes.fromhex(golden["header"]))
+        heard = [
+            decoder.push(None if number == lost else packet)
+            for number, packet in enumerate(packets_of(golden))
+        ]
+        assert crc32(np.concatenate(heard)) == expected
+
+
+@pytest.mark.parametrize("golden", VECTORS, ids=IDS)
+def test_sound_gives_the_same_packets(golden: dict[str, Any]) -> None:
+    assert vector(golden["codec"], golden["rate_hz"], golden["channels"], golden["options"]) == golden
+
+
+def test_the_sound_has_what_it_should() -> None:
+    samples = sound(16_000, 1)
+    assert samples.dtype == np.int16
+    assert 2_000 < abs(samples.astype(int)).max() < 32_767
