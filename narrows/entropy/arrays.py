@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,14 @@ def array_of(values: Any, name: str) -> npt.NDArray[Any]:
         raise ValueError(f"{name}: {error}") from error
 
 
+def floats_of(values: Any, name: str) -> npt.NDArray[np.float64]:
+    """Return integers or floats as float64; ValueError for anything else."""
+    given = array_of(values, name)
+    if given.size and given.dtype.kind not in "iuf":
+        raise ValueError(f"{name} holds numbers, not {given.dtype}")
+    return given.astype(np.float64, copy=False)
+
+
 def integers(values: Any, name: str) -> Ints:
     """Return integers of any width, booleans as int64; ValueError for floats."""
     given = array_of(values, name)
@@ -31,16 +40,29 @@ def integers(values: Any, name: str) -> Ints:
     return given.astype(np.int64)
 
 
-def integers_of(values: Any, dtype: npt.DTypeLike, name: str) -> Ints:
+def integers_of(values: Any, dtype: type[np.integer[Any]], name: str) -> Ints:
     """Return `values` as contiguous integers of `dtype`; ValueError where one does not survive."""
+    if type(values) is np.ndarray and values.dtype == dtype and values.flags.c_contiguous:
+        return values
     given = integers(values, name)
-    wanted = np.iinfo(dtype)
-    if given.size and not np.can_cast(given.dtype, wanted.dtype):
-        least, most = int(given.min()), int(given.max())
-        if least < wanted.min or most > wanted.max:
-            beyond = least if least < wanted.min else most
-            raise ValueError(f"{name} holds {beyond}, which no {wanted.dtype} can")
-    return np.asarray(given, wanted.dtype, order="C")
+    wanted, least, most = _range_of(np.dtype(dtype))
+    if given.size and not _fits(given.dtype, wanted):
+        low, high = int(given.min()), int(given.max())
+        if low < least or high > most:
+            raise ValueError(f"{name} holds {low if low < least else high}, which no {wanted} can")
+    return np.asarray(given, wanted, order="C")
+
+
+@cache
+def _range_of(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], int, int]:
+    """Asking NumPy takes a microsecond."""
+    info = np.iinfo(dtype)
+    return info.dtype, int(info.min), int(info.max)
+
+
+@cache
+def _fits(held: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
+    return np.can_cast(held, wanted)
 
 
 def int32_of(values: Any, name: str) -> npt.NDArray[np.int32]:

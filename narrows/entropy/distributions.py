@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from narrows import _core
-from narrows.entropy.arrays import Ints, array_of, int32_of, integers_of
+from narrows.entropy.arrays import Ints, array_of, floats_of, int32_of, integers_of
 from narrows.entropy.tables import Tables, check_bits
 
 FAMILIES = ("gaussian", "laplace", "logistic")
@@ -167,6 +167,9 @@ class ScaleFamily:
     scales: npt.NDArray[np.int64]
     tables: Tables
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scales", integers_of(self.scales, np.int64, "scales"))
+
     def thresholds(self, fraction_bits: int = 16) -> npt.NDArray[np.int32]:
         """Return where index i ends and i + 1 begins, in 2^-fraction_bits: the geometric means of the scales.
 
@@ -208,7 +211,7 @@ class ScaleFamily:
         >>> scale_family("gaussian").index_of_floats(np.array([0.1, 1.0, 1000.0])).tolist()
         [0, 18, 63]
         """
-        given = np.asarray(array_of(scales, "scales"), np.float64)
+        given = floats_of(scales, "scales")
         if np.isnan(given).any():
             raise ValueError("a scale is not a number")
         return self.index(np.floor(given.clip(0, 32767) * 65536 + 0.5).astype(np.int32))

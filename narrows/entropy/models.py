@@ -162,6 +162,12 @@ def _steps(model: EntropyModel, known: npt.NDArray[np.int32], side: Any) -> Iter
         raise ValueError(f"the model's passes code {num_seen:,} of {known.size:,} symbols")
 
 
+def _check_model(model: Any) -> None:
+    if not (hasattr(model, "encode") and hasattr(model, "decode")):
+        what = "a model has tables, passes and plan, or encode and decode"
+        raise TypeError(f"{what}: {type(model).__name__} has neither")
+
+
 def encode_symbols(
     model: EntropyModel | SymbolModel,
     symbols: npt.ArrayLike,
@@ -181,7 +187,10 @@ def encode_symbols(
     Raises ValueError for symbols beyond int32, an index that names no table, and a plan that codes a position
     twice or never.
     """
+    if threads < 1:
+        raise ValueError("threads is positive")
     if not isinstance(model, EntropyModel):
+        _check_model(model)
         return model.encode(symbols, side, check=check)
     given = int32_of(symbols, "symbols")
     tables, known = model.tables, np.zeros(given.shape, np.int32)
@@ -228,7 +237,10 @@ def decode_symbols(
     others. Raises ValueError as `encode_symbols` does, LimitExceeded above `limits.max_output_bytes`.
     """
     wanted, num_symbols = checked_shape(shape, limits)
+    if threads < 1:
+        raise ValueError("threads is positive")
     if not isinstance(model, EntropyModel):
+        _check_model(model)
         return model.decode(bytes_of(payload), wanted, side, check=check, limits=limits)
     tables = model.tables
     parsed = ModelPayload.read(payload, check, num_symbols, tables.digest(), (PASSES, STREAM), model.passes)

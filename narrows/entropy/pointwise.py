@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -181,6 +182,7 @@ def mixture_tables(
     """
     distributions.number_of(family)
     check_bits(bits)
+    fraction_bits = index(fraction_bits)
     w, m, s = np.broadcast_arrays(
         *(
             integers_of(array, np.int64, name)

@@ -19,7 +19,15 @@ _MOST_TABLES = 1 << 16
 _MOST_ENTRIES = 1 << 28  # of a matrix of boundaries
 
 
-def _frozen(values: Any, dtype: npt.DTypeLike, name: str) -> npt.NDArray[Any]:
+def _at_most(values: Any, most: int, name: str) -> npt.NDArray[Any]:
+    """Return `values` as an array; ValueError for more than `most`, before anything is done with them."""
+    given = array_of(values, name)
+    if given.size > most:
+        raise ValueError(f"{name} has at most {most:,} entries here, not {given.size:,}")
+    return given
+
+
+def _frozen(values: Any, dtype: type[np.integer[Any]], name: str) -> npt.NDArray[Any]:
     """Copy `values` into a read-only array of `dtype`; ValueError where one does not survive."""
     array = np.array(integers_of(values, dtype, name))
     array.flags.writeable = False
@@ -78,9 +86,7 @@ class Tables:
             ("size", np.int32, _MOST_TABLES),
             ("cdf", np.uint32, _MOST_ENTRIES),
         ):
-            given = array_of(getattr(self, name), name)
-            if given.size > most:
-                raise ValueError(f"{name} has at most {most:,} entries, not {given.size:,}")
+            given = _at_most(getattr(self, name), most, name)
             object.__setattr__(self, name, _frozen(given, dtype, name))
         if any(a.ndim != 1 for a in (self.offset, self.shift, self.size)) or self.cdf.ndim != 2:
             raise ValueError("offset, shift and size are vectors, cdf is a matrix")
@@ -133,12 +139,15 @@ class Tables:
             rows.append(integer_weights(given, "a weight"))
         closed = escape is False
         num_tables = len(rows)
-        shifts = np.broadcast_to(_frozen(shift, np.uint8, "shift"), (num_tables,))
+        shifts = np.broadcast_to(
+            _frozen(_at_most(shift, num_tables, "shift"), np.uint8, "shift"), (num_tables,)
+        )
         tails = np.zeros(num_tables, np.uint64)
         if escape is not None and not closed:
             if escape is True:
                 raise ValueError("escape is a weight, None or False")
-            tails = np.broadcast_to(integer_weights(escape, "an escape's weight"), (num_tables,))
+            given = _at_most(escape, num_tables, "escape")
+            tails = np.broadcast_to(integer_weights(given, "an escape's weight"), (num_tables,))
         sizes = np.array([len(row) + 1 for row in rows], np.int64)
         if num_tables == 0 or num_tables * (int(sizes.max()) + 1) > _MOST_ENTRIES:
             raise ValueError("there must be a table, and 2^28 entries of their matrix at most")

@@ -367,6 +367,22 @@ def test_an_index_of_no_table_is_told_before_that_it_differs() -> None:
                 entropy.decode_symbols(Planned((..., wrong)), payload, (4,))
 
 
+def test_what_is_no_model_is_told_so() -> None:
+    class Half:
+        tables = GAUSSIAN.tables
+        passes = 1
+
+    for model in (Half(), None, GAUSSIAN, GAUSSIAN.tables):
+        with pytest.raises(TypeError, match=f"{type(model).__name__} has neither"):
+            entropy.encode_symbols(model, [0])
+        with pytest.raises(TypeError, match=f"{type(model).__name__} has neither"):
+            entropy.decode_symbols(model, b"", (1,))
+    with pytest.raises(ValueError, match="threads"):
+        entropy.encode_symbols(Planned((..., 0)), [0], threads=0)
+    with pytest.raises(ValueError, match="threads"):
+        entropy.decode_symbols(Planned((..., 0)), b"", (1,), threads=0)
+
+
 def test_symbols_and_sides_of_the_wrong_kind_are_refused() -> None:
     model = entropy.Hyperprior(GAUSSIAN)
     for symbols, side in ((np.zeros(3), np.ones(3, int)), (np.zeros(3, int), np.ones(3)), ([2**31], [1])):

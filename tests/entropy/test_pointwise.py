@@ -127,7 +127,7 @@ def test_mixtures_cost_nearly_their_entropy(family: str, scale: float) -> None:
     side[0], side[1], side[2] = (3, 1), np.rint(centers * 256), round(scale * 256)
     payload = entropy.encode_symbols(entropy.Mixture(family, f), symbols, side)
     assert len(payload) < ideal * 1.01 + 20
-    tables = entropy.mixture_tables(family, [[3, 1]], side[1, :1], side[2, :1])
+    tables = entropy.mixture_tables(family, [[3, 1]], side[1, :1], side[2, :1], fraction_bits=np.int64(8))
     assert tables.cost_bits(symbols, np.zeros(count, int)) / 8 < ideal * 1.01 + 20
 
 

@@ -70,19 +70,27 @@ def tables_of(cdf: npt.ArrayLike, lengths: npt.ArrayLike, offsets: npt.ArrayLike
 
 def _checked(cdf: npt.ArrayLike, lengths: npt.ArrayLike, offsets: npt.ArrayLike) -> tuple[Ints, Ints, Ints]:
     """Return the three as int32 arrays that fit each other; ValueError where they do not."""
-    if isinstance(cdf, (list, tuple)) and len({np.size(row) for row in cdf}) > 1:
-        given = [int32_of(row, "a cdf") for row in cdf]
-        widest = max(row.size for row in given)
-        if widest > _MOST_ENTRIES:
-            raise ValueError(f"a cdf has at most {_MOST_ENTRIES:,} entries, not {widest:,}")
-        cdf = np.zeros((len(given), widest), np.int32)
-        for wide, row in zip(cdf, given, strict=True):
-            wide[: row.size] = row
-    rows = arrays.int32_of(cdf, "a cdf")
+    rows = _rows_of(cdf) if isinstance(cdf, (list, tuple)) else arrays.int32_of(cdf, "a cdf")
     sizes, firsts = int32_of(lengths, "lengths"), int32_of(offsets, "offsets")
     if rows.ndim != 2 or not len(rows) == sizes.size == firsts.size:
         raise ValueError("cdfs are a matrix, with a length and an offset for each row")
     return rows, sizes, firsts
+
+
+def _rows_of(cdf: Sequence[Any]) -> Ints:
+    """Return lists of integers, as step-by-step models hand them over for each call, as a matrix."""
+    try:
+        if len({len(row) for row in cdf}) <= 1:
+            return np.ascontiguousarray(cdf, np.int32)
+        widest = max(map(len, cdf))
+        if widest > _MOST_ENTRIES:
+            raise ValueError(f"a cdf has at most {_MOST_ENTRIES:,} entries, not {widest:,}")
+        rows = np.zeros((len(cdf), widest), np.int32)
+        for row, given in zip(rows, cdf, strict=True):
+            row[: len(given)] = given
+    except OverflowError:
+        raise ValueError("a cdf holds a number beyond 32 bits") from None
+    return rows
 
 
 class TablePair:
@@ -128,19 +136,22 @@ def table_pair(cdf: npt.ArrayLike, lengths: npt.ArrayLike, offsets: npt.ArrayLik
     return pair
 
 
-def _on_host(values: Any) -> Any:
-    """Return a tensor without its gradient and device, anything else as it is."""
-    return values.detach().cpu() if hasattr(values, "detach") else values
+def on_host(values: Any, name: str) -> npt.NDArray[Any]:
+    """Return `values` as an array, a tensor's without its gradient and from any device."""
+    try:
+        return array_of(values.detach().cpu() if hasattr(values, "detach") else values, name)
+    except RuntimeError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def int32_of(values: Any, name: str) -> Ints:
     """Return `values` as a contiguous vector of int32; ValueError where one does not survive."""
-    return arrays.int32_of(_on_host(values), name).reshape(-1)
+    return arrays.int32_of(on_host(values, name), name).reshape(-1)
 
 
 def numbers_of(values: Any, name: str) -> npt.NDArray[Any]:
     """Return integers or floats as an array; ValueError for anything else."""
-    given = array_of(_on_host(values), name)
+    given = on_host(values, name)
     if given.size and given.dtype.kind not in "iuf":
         raise ValueError(f"{name} holds numbers, not {given.dtype}")
     return given

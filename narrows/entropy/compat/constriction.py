@@ -136,12 +136,12 @@ class _Quantized(Model):
     ) -> None:
         first, last = _range(min_symbol_inclusive, max_symbol_inclusive)
         self._first, self._num_symbols = first, last - first + 1
-        self._known = (mean, scale)
+        self._known = tuple(None if known is None else float(known) for known in (mean, scale))
         self._missing = tuple(
             name for name, known in zip(self._names, self._known, strict=True) if known is None
         )
         if not self._missing:
-            self._model = self._made_of(np.array([mean], np.float64), np.array([scale], np.float64))
+            self._model = self._made_of(*np.array(self._known, np.float64)[:, None])
             _core.boundaries(self._model, _BITS)  # raises for a scale of zero, say
 
     def _made_of(self, means: npt.NDArray[np.float64], scales: npt.NDArray[np.float64]) -> Any:

@@ -24,6 +24,7 @@ from narrows.entropy.arrays import integers_of
 from narrows.entropy.coder import decode, encode
 from narrows.entropy.compat.compressai_ans import int32_of, narrow_index, numbers_of
 from narrows.entropy.compat.steps import StepDecoder, StepEncoder
+from narrows.entropy.framing import bytes_of
 from narrows.entropy.tables import Tables
 from narrows.errors import CorruptStream, TruncatedStream, UnsupportedStream
 
@@ -246,11 +247,12 @@ def _bytes_of(queue: Any) -> bytes:
 
 
 def _split(encoded: bytes) -> tuple[int, bytes]:
-    if not encoded:
+    payload = bytes_of(encoded)
+    if not payload:
         raise TruncatedStream("the payload is empty")
-    if encoded[0] > _ROWS:
+    if payload[0] > _ROWS:
         raise UnsupportedStream("the payload is of no kind that this interface writes")
-    return encoded[0], bytes(encoded[1:])
+    return payload[0], payload[1:]
 
 
 def _row_model(freqs: Any, num_freqs: Any, num_symbols: int) -> Any:
