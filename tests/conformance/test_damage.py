@@ -16,24 +16,28 @@ from fuzz.mutate import frames, mutations, repaired
 
 import narrows
 from narrows.container import Reader, Writer, header_bytes
-from narrows.contracts import MEDIA_OF, Chunk, Header, Kind
-from narrows.signals import equal
+from narrows.contracts import MEDIA_OF, Chunk, Header, Kind, dims_of
+from narrows.signals import Signal, equal
 
 REFUSALS = (narrows.StreamError, narrows.LimitExceeded, narrows.ModelNotFound)
 LIMITS = narrows.Limits(max_output_bytes=1 << 26, max_pixels=1 << 22)
 SECONDS_A_DECODE = 5.0
 
 
-def refused(stream: bytes, **how: Any) -> bool:
-    """Whether decoding raises one of our exceptions; any other comes through."""
+def decoded(stream: bytes, **how: Any) -> Signal | None:
+    """What a stream decodes to, or None if one of our exceptions says why not; any other comes through."""
     start = time.perf_counter()
     try:
-        narrows.decode(stream, limits=LIMITS, **how)
+        return narrows.decode(stream, limits=LIMITS, **how)
     except REFUSALS:
-        return True
+        return None
     finally:
         assert time.perf_counter() - start < SECONDS_A_DECODE
-    return False
+
+
+def refused(stream: bytes, **how: Any) -> bool:
+    """Whether decoding raises one of our exceptions."""
+    return decoded(stream, **how) is None
 
 
 def cut_everywhere(stream: bytes, count: int) -> None:
@@ -181,12 +185,13 @@ def test_another_version_codec_or_medium_is_refused(codec: Any) -> None:
 
 def test_params_that_lie_are_refused_or_decoded_within_limits(codec: Any, case: str) -> None:
     stream = coded(codec.name, case, "default")
-    params = Reader(stream).header.params
+    dims, params = Reader(stream).header.dims, Reader(stream).header.params
     attacks = [params[:-1], params + b"\0", b"", b"\xff" * len(params), bytes(len(params)), b"\xff" * 300]
     for at in range(len(params)):
         attacks += [params[:at] + bytes([value]) + params[at + 1 :] for value in (0, 1, 0x7F, 0x80, 0xFF)]
     for attack in attacks:
-        refused(reheaded(stream, params=attack))
+        signal = decoded(reheaded(stream, params=attack))
+        assert signal is None or dims_of(signal) == dims
     # What nobody asked for is an error, not a guess.
     assert refused(reheaded(stream, params=params + b"\0"))
 
@@ -201,7 +206,8 @@ def test_dims_that_lie_are_refused_or_decoded_within_limits(codec: Any, case: st
                 attack = reheaded(stream, dims=changed)
             except ValueError:
                 continue
-            refused(attack)
+            signal = decoded(attack)
+            assert signal is None or dims_of(signal) == changed
 
 
 def test_an_empty_payload_is_refused_or_decoded_within_limits(codec: Any, case: str) -> None:
@@ -229,7 +235,8 @@ def test_an_empty_payload_is_refused_or_decoded_within_limits(codec: Any, case: 
             for other in chunks[number + 1 :]:
                 writer.write(other)
             writer.finish()
-            refused(out.getvalue())
+            signal = decoded(out.getvalue())
+            assert signal is None or dims_of(signal) == reader.header.dims
 
 
 def test_a_check_that_differs_is_refused(codec: Any) -> None:
