@@ -2,13 +2,11 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <vector>
 
 #include "narrows/cpu.hpp"
-#include "narrows/crc.hpp"
 #include "narrows/rans.hpp"
-#include "../tests/random_tables.hpp"
+#include "payloads.hpp"
 
 using namespace narrows;
 
@@ -17,15 +15,10 @@ namespace {
 constexpr unsigned kSets = 24;
 
 const Tables& tables_of(unsigned set) {
-    static std::vector<std::shared_ptr<const Tables>> sets;
-    if (sets.empty()) {
-        Random random{31};
-        for (unsigned i = 0; i < kSets; ++i) {
-            const TableKind kind = i % 3 ? TableKind{i % 2 ? 15u : 12u, i % 4 ? 7u : 0u, 3000, i % 5 != 0} : TableKind{};
-            sets.push_back(random_tables(random, 1 + random.below(5), kind));
-        }
-    }
-    return *sets[set % kSets];
+    return one_of(set, kSets, 31, [](Random& random, unsigned i) {
+        const TableKind kind = i % 3 ? TableKind{i % 2 ? 15u : 12u, i % 4 ? 7u : 0u, 3000, i % 5 != 0} : TableKind{};
+        return random_tables(random, 1 + random.below(5), kind);
+    });
 }
 
 std::vector<uint8_t> index_of(const Tables& tables, unsigned seed, size_t n) {
@@ -33,10 +26,6 @@ std::vector<uint8_t> index_of(const Tables& tables, unsigned seed, size_t n) {
     std::vector<uint8_t> index(n);
     for (auto& i : index) i = static_cast<uint8_t>(random.below(static_cast<unsigned>(tables.size())));
     return index;
-}
-
-void store32(uint8_t* p, uint32_t value) {
-    for (int i = 0; i < 4; ++i) p[i] = static_cast<uint8_t>(value >> (8 * i));
 }
 
 }  // namespace
@@ -51,9 +40,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     std::vector<uint8_t> payload(data + 5, data + size);
     std::string what;
 
-    if (mode & 1 && payload.size() >= 7) store32(payload.data() + 3, tables.digest());
-    if (mode & 2 && payload.size() >= 11 && payload[2] & 64)
-        store32(payload.data() + payload.size() - 4, crc32c(std::span(payload).first(payload.size() - 4)));
+    if (mode & 1) put_digest(payload, tables.digest());
+    if (mode & 2 && payload.size() >= 11 && payload[2] & 64) put_check(payload);
     const std::vector<uint8_t> exact(payload.begin(), payload.end());
 
     // Every instruction set must refuse the same payloads and agree on the others.

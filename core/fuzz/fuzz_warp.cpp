@@ -1,29 +1,17 @@
 // Payloads and entry indexes as the device decodes them, emulated: the verdict and the symbols of the processor's coder.
 #include <algorithm>
 #include <cstdlib>
-#include <memory>
 #include <vector>
 
 #include "../tests/emulated.hpp"
-#include "../tests/random_tables.hpp"
+#include "payloads.hpp"
 
 using namespace narrows;
 
 namespace {
 
-constexpr unsigned kSets = 12;
-
 const Tables& tables_of(unsigned set) {
-    static std::vector<std::shared_ptr<const Tables>> sets;
-    if (sets.empty()) {
-        Random random{37};
-        for (unsigned i = 0; i < kSets; ++i) sets.push_back(random_tables(random, 1 + random.below(5)));
-    }
-    return *sets[set % kSets];
-}
-
-void store32(uint8_t* p, uint32_t value) {
-    for (int i = 0; i < 4; ++i) p[i] = static_cast<uint8_t>(value >> (8 * i));
+    return one_of(set, 12, 37, [](Random& random, unsigned) { return random_tables(random, 1 + random.below(5)); });
 }
 
 }  // namespace
@@ -41,7 +29,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     std::string what;
 
     if (data[2] & 1) {
-        if (payload.size() >= 7) store32(payload.data() + 3, tables.digest());
+        put_digest(payload, tables.digest());
         const std::vector<uint8_t> exact(payload.begin(), payload.end());
         const Status status = decode(exact, names, tables, {false, 1}, std::span<int32_t>(expected), what);
         if (emulated::decode(exact, index, tables, false, back) != status) std::abort();
@@ -59,7 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     else if (entries.size() > 5)
         entries.resize(5), entries.insert(entries.end(), payload.begin(), payload.end());
     entries.resize(entries.size() + 4);
-    store32(entries.data() + entries.size() - 4, crc32c(std::span(entries).first(entries.size() - 4)));
+    put_check(entries);
     if (emulated::decode(sound, index, tables, true, back, &entries) == Status::ok && back != symbols) std::abort();
     return 0;
 }
