@@ -109,7 +109,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         samples.clear();
         if (kind % 16 < 10) {
             AudioPacket packet{decoder->next(), kind & 64 ? decoder->samples_before(decoder->next() + s.format.packet_frames) - decoder->samples_before(decoder->next()) : count,
-                               kind % 2 != 0, {body, body + length}};
+                               kind % 2 != 0, {body, body + length}, {}};
             const std::vector<uint8_t> before = decoder->save();
             if (decoder->push(packet, samples) != Status::ok) {
                 if (!samples.empty() || decoder->save() != before) __builtin_trap();

@@ -270,8 +270,8 @@ class Speech(_AudioCodec):
         channels=1,
         coarsest=5_200,
         finest=2_600,
-        default_step=4_200,
-        octave_step=385,
+        default_step=4_050,
+        octave_step=435,
         tuning=((6, 12, 12, 44), (16, 12, 12, 44)),
     )
 
@@ -287,8 +287,8 @@ class Music(_AudioCodec):
         channels=2,
         coarsest=5_200,
         finest=2_200,
-        default_step=3_617,
-        octave_step=478,
+        default_step=3_600,
+        octave_step=490,
         tuning=((12, 13, 20, 58), (64, 13, 20, 58)),
     )
 

@@ -111,8 +111,7 @@ struct AudioEncoder::Impl {
         Writing coder;
         code(coder, offset);
         auto bytes = coder.finish();
-        if (bytes.empty()) bytes.push_back(0);
-        return bytes;
+        return bytes.empty() ? std::vector<uint8_t>(1) : bytes;
     }
 
     // A payload of at most `allowed` bytes, the nearest to it that kPasses codings find or, where no step is coarse
@@ -218,8 +217,8 @@ struct AudioEncoder::Impl {
             last_offset = offset;
             coarse += offset;
             const int64_t size = static_cast<int64_t>(packet.payload.size()) << 8;
-            // A packet twice the budget makes steps a 1/40 octave coarser; a long one that had to be, half of that too.
-            drift += std::min<int64_t>((size - rate.bytes_256) * 51 * weight / rate.bytes_256, 1024) + (offset - wanted) * 256 * weight * weight / 1250;
+            // A packet twice the budget makes steps a 1/170 octave coarser; a long one that had to be, half of that too.
+            drift += std::min<int64_t>((size - rate.bytes_256) * 12 * weight / rate.bytes_256, 1024) + (offset - wanted) * 256 * weight * weight / 1250;
             drift = std::clamp<int64_t>(drift, -24 * 256, kLargestOffset * 256);
             sizes.push_back(static_cast<uint32_t>(packet.payload.size()));
             if (sizes.size() >= window()) sizes.pop_front();
