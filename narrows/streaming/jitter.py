@@ -1,8 +1,9 @@
 """The jitter buffer: packets in as they arrive, out in order, each at its time or as lost.
 
 A packet's transit is its arrival minus its place in the stream, seq times the packet's length. Play-out is
-late by the 95th percentile of the transits of the last two seconds and a quarter of a packet: it waits at
-once when that grows, and drops a packet when it has shrunk, one a second and only where the sound is quiet.
+late by the 95th percentile of the transits of the last two seconds and a quarter of a packet, and by as far
+as copies come behind what they stand for. It waits at once when that grows, and drops a packet when it has
+shrunk, one a second and only where the sound is quiet.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ class JitterBuffer:
         self._next: int | None = None
         self._last: int | None = None
         self._begin_s = 0.0
+        self._copies_s = 0.0
         self._transits: deque[tuple[float, float]] = deque()
         self._sorted: list[float] = []
         self._shrunk_s = float("-inf")
@@ -134,7 +136,7 @@ class JitterBuffer:
             return 0.0
         fastest = self._sorted[0]
         rank = min(int(PERCENTILE * len(self._sorted)), len(self._sorted) - 1)
-        wanted = self._sorted[rank] + _MARGIN * self.packet_s
+        wanted = self._sorted[rank] + self._copies_s + _MARGIN * self.packet_s
         return min(max(wanted, fastest + self._min_s), fastest + self._max_s)
 
     def media_s(self, seq: int) -> float:
@@ -168,12 +170,20 @@ class JitterBuffer:
         self._packets[seq] = packet
         self._copies.pop(seq, None)
 
-    def put_copy(self, packet: Packet) -> None:
-        """A coarse copy of a packet, played if the packet itself does not come. Transits ignore it."""
+    def put_copy(self, packet: Packet, distance: int = 0) -> None:
+        """A coarse copy of a packet, played if the packet itself does not come. Transits ignore it.
+
+        It came with the packet `distance` later: play-out is as much later from now on, lest it be in vain.
+        """
         seq = packet.seq
-        if self._next is None or seq < self._next or seq % self.frames or self._far_off(seq):
+        if self._next is None or seq % self.frames:
             return
-        if seq not in self._packets:
+        later_s = min(self.media_s(distance), self._max_s) - self._copies_s
+        if later_s > 0:
+            self._copies_s += later_s
+            if not self.started:
+                self._begin_s += later_s
+        if seq >= self._next and seq not in self._packets and not self._far_off(seq):
             self._copies[seq] = packet
 
     def go_on(self) -> None:

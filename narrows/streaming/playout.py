@@ -106,7 +106,7 @@ class Playout:
             self.drift.reset()
         self.drift.add(self.buffer.media_s(packet.seq), now_s)
         for copy in wire.copy_packets(packet):
-            self.buffer.put_copy(copy)
+            self.buffer.put_copy(copy, packet.seq - copy.seq)
 
     def read(self, num_samples: int, now_s: float) -> Floats:
         """The next samples; silence before the stream begins, fewer than asked for only at its end."""

@@ -12,7 +12,7 @@ from narrows.contracts import Packet
 from narrows.errors import OptionError, PacketError
 from narrows.streaming import wire
 from narrows.streaming.channel import Channel
-from narrows.streaming.live import Receiver, Sender
+from narrows.streaming.live import Receiver, Sender, arrived_packets
 from narrows.streaming.recording import Recording
 
 RATE_HZ = 16_000
@@ -126,8 +126,9 @@ def test_statistics_are_those_of_the_simulators_log(speech):
     sizes = [len(wire.pack_header(incoming.stream)) + extra for extra in (0, 1, 2, 3)]
     packets = [passage for passage in channel.log if passage.num_bytes not in sizes]
     lost = sum(passage.lost for passage in packets)
-    assert found["missing"] == pytest.approx(lost, abs=2)  # the last packet is sent three times
-    assert found["packets"] + found["missing"] == 1501
+    arrived = len(arrived_packets(channel.log))
+    assert (found["packets"], found["missing"]) == (arrived, 1501 - arrived)
+    assert 0 <= lost - found["missing"] <= 2  # the last packet is sent three times
     assert found["loss"] == pytest.approx(lost / len(packets), abs=0.002)
     doubled = sum(len(passage.arrivals_s) == 2 for passage in packets)
     assert found["duplicate"] == pytest.approx(doubled, abs=2)

@@ -7,7 +7,8 @@ import narrows
 from narrows.contracts import Packet
 from narrows.errors import PacketError
 from narrows.streaming import wire
-from narrows.streaming.channel import GilbertElliott
+from narrows.streaming.channel import Channel, GilbertElliott
+from narrows.streaming.live import Receiver, Sender, arrived_packets
 
 KINDS = {"speech": (16_000, 1), "speech at 24 kHz": (24_000, 1), "music": (48_000, 2)}
 
@@ -202,3 +203,33 @@ def test_copies_of_long_packets_are_within_reach_or_refused(speech):
     for options in ({"redundancy": 3}, {"redundancy": 2, "packet_frames": 200}):
         with pytest.raises(narrows.errors.OptionError):
             narrows.encoder("speech", sample_rate_hz=16_000, **options)
+
+
+@pytest.mark.parametrize("redundancy", [1, 2])
+@pytest.mark.parametrize("jitter_ms", [0, 40])
+def test_play_out_waits_for_copies(speech, redundancy, jitter_ms):
+    """Of what the network loses only what no copy came of is concealed, and what it lost before any copy was seen."""
+    options = {"sample_rate_hz": 16_000, "kbps": 12}
+    sender = Sender(narrows.encoder("speech", redundancy=redundancy, **options), session_id=1)
+    receiver, channel = Receiver(narrows.decoder), Channel(loss=0.15, delay_ms=5, jitter_ms=jitter_ms, seed=2)
+    arrivals = []
+    for number in range(500):
+        now_s = number * 0.02
+        for datagram in sender.push(speech[number * 320 :][:320], now_s):
+            passes = channel.send(datagram, now_s) if number > 0 else [(now_s, datagram)]
+            arrivals += [(arrival_s, number, datagram) for arrival_s, datagram in passes]
+    arrivals.sort()
+    for tick in range(10 * 200):
+        while arrivals and arrivals[0][0] <= tick * 0.005:
+            arrival_s, _, datagram = arrivals.pop(0)
+            receiver.handle(datagram, arrival_s)
+        for incoming in receiver.streams.values():
+            incoming.playout.read(80, tick * 0.005)
+    counts = incoming.playout.buffer.counts
+    arrived = {time // 320 for time in arrived_packets(channel.log)} | {0}
+    beyond_repair = [
+        seq for seq in range(490)
+        if seq not in arrived and not any(seq + k in arrived for k in range(1, redundancy + 1))
+    ]  # fmt: skip
+    assert counts.copied > 40
+    assert counts.lost <= len(beyond_repair) + (1 if jitter_ms == 0 else 15)
