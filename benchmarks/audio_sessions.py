@@ -24,25 +24,26 @@ import narrows
 KINDS = {"speech": (16_000, 1, 12.0), "music": (48_000, 2, 64.0)}
 _PACKET_S = 0.02
 _LOSS_EVERY = 20
+_LOOP_S = 30
 
 
 class Call:
     """One encoder and decoder; a packet in twenty is lost and concealed."""
 
-    def __init__(self, name: str, sound: Any, offset: int) -> None:
+    def __init__(self, name: str, samples: Any, offset: int) -> None:
         rate_hz, channels, kbps = KINDS[name]
         self._encoder = narrows.encoder(name, sample_rate_hz=rate_hz, channels=channels, kbps=kbps)
         self._decoder = narrows.decoder(self._encoder.header)
-        self._sound, self._step = sound, round(_PACKET_S * rate_hz)
-        self._at = offset % len(sound)
+        self._samples, self._step = samples, round(_PACKET_S * rate_hz)
+        self._at = offset % len(samples)
         self._count = offset
         self.took_s: list[float] = []
         self.state_bytes = 0
 
     def serve(self, *, keep: bool = True) -> None:
         """20 ms there and back."""
-        block = self._sound[self._at : self._at + self._step]
-        self._at = (self._at + self._step) % (len(self._sound) - self._step)
+        block = self._samples[self._at : self._at + self._step]
+        self._at = (self._at + self._step) % (len(self._samples) - self._step)
         begin_s = time.thread_time()
         for packet in self._encoder.push(block):
             self._count += 1
@@ -74,9 +75,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _many(names: list[str], options: argparse.Namespace) -> list[str]:
     body = []
     for name in names:
-        sound = _sound(name)
+        samples, _ = sound(name, _LOOP_S)
         before_kib = memory_kib()
-        calls = [Call(name, sound, 977 * number) for number in range(options.sessions)]
+        calls = [Call(name, samples, 977 * number) for number in range(options.sessions)]
         begin_s, begin_cpu_s = time.monotonic(), time.process_time()
         with ThreadPoolExecutor(options.threads) as pool:
             for _ in range(round(options.seconds / _PACKET_S)):
@@ -105,7 +106,7 @@ def _serve(calls: list[Call]) -> None:
 def _long(names: list[str], hours: float) -> list[str]:
     body = []
     for name in names:
-        call = Call(name, _sound(name), 0)
+        call = Call(name, sound(name, _LOOP_S)[0], 0)
         packets = round(3600 * hours / _PACKET_S)
         for _ in range(packets // 60):
             call.serve(keep=False)
@@ -122,16 +123,16 @@ def _long(names: list[str], hours: float) -> list[str]:
     return ["", "## one session for long", "", *markdown(head, body)]
 
 
-def _sound(name: str) -> Any:
-    """Half a minute that is neither silence nor all the same: gliding buzzes, noise, pauses."""
+def sound(name: str, seconds: float) -> tuple[Any, int]:
+    """Samples that are neither silence nor all the same (gliding buzzes, noise, pauses), and their rate."""
     rate_hz, channels, _ = KINDS[name]
-    t = np.arange(30 * rate_hz) / rate_hz
+    t = np.arange(round(seconds * rate_hz)) / rate_hz
     rng = np.random.default_rng(1)
     pitch = np.cumsum(120 + 40 * np.sin(2 * np.pi * 0.3 * t)) / rate_hz
     voice = sum(np.sin(2 * np.pi * k * pitch + k) / k for k in range(1, 20))
     gate = np.clip(2 * np.sin(2 * np.pi * 1.3 * t) + 0.8, 0, 1)
     parts = [0.12 * gate * np.roll(voice, 500 * c) + rng.normal(0, 0.01, t.size) for c in range(channels)]
-    return np.clip(np.stack(parts, axis=1), -1, 1).astype(np.float32)
+    return np.clip(np.stack(parts, axis=1), -1, 1).astype(np.float32), rate_hz
 
 
 def memory_kib() -> int:
