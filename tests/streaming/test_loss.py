@@ -208,7 +208,7 @@ def test_copies_of_long_packets_are_within_reach_or_refused(speech):
 @pytest.mark.parametrize("redundancy", [1, 2])
 @pytest.mark.parametrize("jitter_ms", [0, 40])
 def test_play_out_waits_for_copies(speech, redundancy, jitter_ms):
-    """Of what the network loses only what no copy came of is concealed, and what it lost before any copy was seen."""
+    """What is concealed is what no copy came of, and what was lost before any copy was seen."""
     options = {"sample_rate_hz": 16_000, "kbps": 12}
     sender = Sender(narrows.encoder("speech", redundancy=redundancy, **options), session_id=1)
     receiver, channel = Receiver(narrows.decoder), Channel(loss=0.15, delay_ms=5, jitter_ms=jitter_ms, seed=2)
