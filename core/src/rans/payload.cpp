@@ -48,18 +48,22 @@ Status without_exceptions(Work work) {
     }
 }
 
-// Runs work(0 .. n - 1) on up to `threads` threads; the first status that is not ok wins, by lowest number.
+// How many threads share n pieces of work.
+size_t num_workers(size_t n, unsigned threads) { return std::clamp<size_t>(std::min<size_t>(threads, n), 1, 256); }
+
+// Runs work(i, worker) for i from 0 to n - 1 on as many threads, whose numbers are `worker`; the first status that is
+// not ok wins, by lowest i.
 template <typename Work>
-Status for_each(size_t n, unsigned threads, std::string& what, Work work) {
-    if (n == 1) return without_exceptions([&] { return work(0, what); });
+Status for_each(size_t n, size_t workers, std::string& what, Work work) {
+    if (n == 1) return without_exceptions([&] { return work(0, 0, what); });
     std::atomic<size_t> next{0};
     std::mutex mutex;
     size_t failed = n;
     Status result = Status::ok;
-    const auto run = [&] {
+    const auto run = [&](size_t worker) {
         for (size_t i; (i = next.fetch_add(1)) < n;) {
             std::string why;
-            const Status status = without_exceptions([&] { return work(i, why); });
+            const Status status = without_exceptions([&] { return work(i, worker, why); });
             if (status == Status::ok) continue;
             const std::lock_guard lock(mutex);
             if (i < failed) {
@@ -70,14 +74,13 @@ Status for_each(size_t n, unsigned threads, std::string& what, Work work) {
         }
     };
     std::vector<std::thread> pool;
-    const size_t wanted = std::min<size_t>({threads, n, 256});
-    pool.reserve(wanted);
+    pool.reserve(workers);
     try {
-        while (pool.size() + 1 < wanted) pool.emplace_back(run);
+        while (pool.size() + 1 < workers) pool.emplace_back(run, pool.size() + 1);
     } catch (const std::system_error&) {
         // The system has no more threads: those that there are do the work.
     }
-    run();
+    run(0);
     for (std::thread& thread : pool) thread.join();
     return result;
 }
@@ -115,6 +118,22 @@ bool all_below(const Index* index, size_t count, size_t num_tables) {
     for (size_t i = 0; i < count; ++i) most = std::max(most, index[i]);
     return count == 0 || most < num_tables;
 }
+
+// Memory for words that the threads of a call use again and again. The caller's thread allocates it: what a thread of
+// its own takes goes back to the system when it ends, and every page is faulted in anew the next time.
+class WordBuffers {
+ public:
+    WordBuffers(size_t workers, size_t size) : size_(size) {
+        if (size > kSmall) large_ = std::make_unique_for_overwrite<uint16_t[]>(workers * size);
+    }
+    // `small` has kSmall words.
+    uint16_t* of(size_t worker, uint16_t* small) const { return large_ ? large_.get() + worker * size_ : small; }
+    static constexpr size_t kSmall = 2048;
+
+ private:
+    size_t size_;
+    std::unique_ptr<uint16_t[]> large_;
+};
 
 // Expected cost in 1/256 bit of `n` symbols from `first` on; above 2,047 symbols from a sample, every (n / 1024)th.
 // Indexes that name no table, which are refused later, cost nothing.
@@ -181,14 +200,10 @@ class ChunkEncoder {
           index_(index, block_),
           cost_(expected_cost<Index>(index, first, count, tables)) {}
 
-    // Puts the chunk into `bytes`, which is empty.
-    Status run(const EncodeOptions& options, std::vector<uint8_t>& bytes, std::string& what) {
+    // Puts the chunk into `bytes`, which is empty. `words` has room for num_words(count).
+    Status run(const EncodeOptions& options, uint16_t* words, std::vector<uint8_t>& bytes, std::string& what) {
         const TableView view(tables_);
         const uint32_t log2 = log2_lanes(cost_);
-        uint16_t small[kSmall];
-        std::unique_ptr<uint16_t[]> large;
-        if (count_ + kMaxLanes > kSmall) large = std::make_unique_for_overwrite<uint16_t[]>(count_ + kMaxLanes);
-        uint16_t* const words = large ? large.get() : small;
 
         EncodeJob<Symbol, Index> job{};
         job.lanes = 1u << log2;
@@ -244,9 +259,9 @@ class ChunkEncoder {
         return Status::ok;
     }
 
- private:
-    static constexpr size_t kSmall = 2048;
+    static size_t num_words(size_t count) { return count + kMaxLanes; }
 
+ private:
     // Calls visit(begin, count, symbols, index) for each block from the first on; all have been loaded before.
     template <typename Visit>
     void for_each_block(Visit visit) {
@@ -333,12 +348,18 @@ template <typename Symbol, typename Index>
 Status encode_typed(const Integers& symbols, const Integers& index, const Tables& tables, const EncodeOptions& options,
                     const Allocate& allocate, std::string& what) {
     const size_t n = symbols.size();
-    const size_t each = chunk_symbols(n, expected_cost<Index>(index, 0, n, tables), options.chunk_bytes);
+    const uint64_t cost = expected_cost<Index>(index, 0, n, tables);
+    const size_t each = chunk_symbols(n, cost, options.chunk_bytes);
     const size_t num_chunks = std::max<size_t>(1, (n + each - 1) / each);
     std::vector<std::vector<uint8_t>> chunks(num_chunks);
-    Status status = for_each(num_chunks, options.threads, what, [&](size_t i, std::string& why) {
+    const size_t workers = num_workers(num_chunks, options.threads);
+    const WordBuffers buffers(workers, ChunkEncoder<Symbol, Index>::num_words(std::min(n, each)));
+    if (workers > 1)  // in this thread, as WordBuffers says
+        for (auto& chunk : chunks) chunk.reserve(cost / 2000 / num_chunks + 256);
+    Status status = for_each(num_chunks, workers, what, [&](size_t i, size_t worker, std::string& why) {
+        uint16_t small[WordBuffers::kSmall];
         ChunkEncoder<Symbol, Index> chunk(symbols, index, i * each, std::min(each, n - i * each), tables);
-        return chunk.run(options, chunks[i], why);
+        return chunk.run(options, buffers.of(worker, small), chunks[i], why);
     });
     if (status != Status::ok) return status;
     std::vector<size_t> begins(num_chunks);
@@ -349,7 +370,7 @@ Status encode_typed(const Integers& symbols, const Integers& index, const Tables
     }
     uint8_t* const payload = allocate(total + (options.check ? 4 : 0));
     if (!payload) return Status::no_memory;
-    status = for_each(num_chunks, options.threads, what, [&](size_t i, std::string&) {
+    status = for_each(num_chunks, workers, what, [&](size_t i, size_t, std::string&) {
         std::memcpy(payload + begins[i], chunks[i].data(), chunks[i].size());
         return Status::ok;
     });
@@ -423,10 +444,12 @@ Status decode_stored(const uint8_t* body, const ChunkHeader& header, size_t firs
     return Status::ok;
 }
 
-// Chunk `place`, whose first symbol and index are the `first` of those given.
+size_t padded_words(const Place& place) { return kPadding + place.header.num_words + kPadding; }
+
+// Chunk `place`, whose first symbol and index are the `first` of those given. `words` has room for padded_words(place).
 template <typename Symbol, typename Index>
 Status decode_chunk(std::span<const uint8_t> payload, const Place& place, const Integers& all_index, size_t first,
-                    const Tables& tables, const MutableIntegers& all_symbols, std::string& what) {
+                    const Tables& tables, const MutableIntegers& all_symbols, uint16_t* words, std::string& what) {
     const auto corrupt = [&what](const char* why) {
         what = why;
         return Status::corrupt;
@@ -470,12 +493,6 @@ Status decode_chunk(std::span<const uint8_t> payload, const Place& place, const 
             if (job.states[lane] < kLow) return corrupt("a lane's state is out of range");
         }
     // A copy: aligned, in this machine's byte order, and with room to read before the first word.
-    constexpr size_t kSmall = 1024;
-    uint16_t small[kPadding + kSmall + kPadding];
-    std::unique_ptr<uint16_t[]> large;
-    if (header.num_words > kSmall)
-        large = std::make_unique_for_overwrite<uint16_t[]>(kPadding + header.num_words + kPadding);
-    uint16_t* const words = large ? large.get() : small;
     std::memset(words, 0, 2 * kPadding);
     if constexpr (std::endian::native == std::endian::little) {
         if (word_bytes) std::memcpy(words + kPadding, body, word_bytes);
@@ -560,9 +577,19 @@ Status decode_chunks(std::span<const uint8_t> payload, const Integers& index, co
             what = "the payload was coded with Adaptive tables";
             return Status::corrupt;
         }
-    return for_each(wanted.size(), options.threads, what, [&](size_t i, std::string& why) {
+    size_t most_words = 0, all_words = 0;
+    for (const Place& place : wanted) {
+        most_words = std::max(most_words, padded_words(place));
+        all_words += padded_words(place);
+    }
+    // No more memory than twice the payload, however unequal its chunks.
+    const size_t workers = std::min(num_workers(wanted.size(), options.threads), 2 * all_words / most_words);
+    const WordBuffers buffers(workers, most_words);
+    return for_each(wanted.size(), workers, what, [&](size_t i, size_t worker, std::string& why) {
+        uint16_t small[WordBuffers::kSmall];
         const size_t first = wanted[i].first - wanted[0].first;
-        return decode_chunk<Symbol, Index>(payload, wanted[i], index, first, tables, symbols, why);
+        return decode_chunk<Symbol, Index>(payload, wanted[i], index, first, tables, symbols,
+                                           buffers.of(worker, small), why);
     });
 }
 
