@@ -22,11 +22,13 @@ CODECS: dict[str, str] = {
     "bytes": "narrows.codecs.bytes:Bytes",
     "music": "narrows.codecs.audio:Music",
     "speech": "narrows.codecs.audio:Speech",
+    "tokens/vae": "narrows.codecs.tokens:vae",
     "tokens/vq": "narrows.codecs.tokens:vq",
     "tokens/walloc": "narrows.codecs.tokens:walloc",
     "wave": "narrows.codecs.wave:Wave",
 }
 TOKENIZERS: dict[str, str] = {
+    "vae": "narrows.tokenizers.image:vae",
     "vq": "narrows.tokenizers.image:vq",
     "walloc": "narrows.tokenizers.image:walloc",
 }

@@ -25,6 +25,7 @@ from narrows.transforms import packet
 
 KINDS = ("vae", "wae", "vq", "bsq", "walloc")
 MODELS: Mapping[str, str] = {
+    "vae": "3e9a729082d52baa",
     "vq": "24c7b93dc8379316",
     "walloc": "1a398827f4aecbe1",
 }
@@ -267,6 +268,11 @@ def planes_of(pixels: Array, peak: int) -> Array:
     return np.pad(planes, ((0, 0), *missing), "edge")
 
 
+def bands_of(pixels: Array, peak: int) -> Array:
+    """Return the wavelet packet float32 [192, h, w], in 8-bit levels, of pixels [height, width, 1 or 3]."""
+    return packet.analysis(planes_of(pixels, peak), LEVELS)
+
+
 def pixels_of(planes: Array, height: int, width: int, channels: int, peak: int) -> Array:
     """Return the pixels [height, width, 1 or 3] of planes: the inverse of `planes_of`."""
     kept = planes[:, :height, :width]
@@ -307,8 +313,7 @@ class ImageTokenizer:
 
     def symbols(self, pixels: Array, peak: int, rate: int) -> Ints:
         """Return the symbols int32 [rows, h, w] of pixels [height, width, 1 or 3]."""
-        bands = packet.analysis(planes_of(pixels, peak), LEVELS)
-        return self.stack.quantize(self.stack.latent(bands), rate)
+        return self.stack.quantize(self.stack.latent(bands_of(pixels, peak)), rate)
 
     def pixels(self, symbols: Ints, rate: int, dims: tuple[int, int, int, int]) -> Array:
         """Return the pixels of symbols; `dims` are height, width, 1 or 3 channels, and the peak."""
@@ -369,7 +374,7 @@ class ImageTokenizer:
     def latents(self, signal: Image) -> Array:
         """Return what the encoder gives before it is quantized: float32 [channels, h, w]."""
         colors = signal.pixels[:, :, : 3 if signal.channels >= 3 else 1]
-        bands = packet.analysis(planes_of(colors, signal.peak), LEVELS)
+        bands = bands_of(colors, signal.peak)
         return (self.stack.latent(bands) * np.float32(2.0**-LATENT_BITS)).astype(np.float32)
 
 
