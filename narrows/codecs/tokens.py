@@ -18,19 +18,25 @@ from narrows.contracts import Chunk, ChunkSource, Header, Kind, Want, check_rang
 from narrows.errors import CorruptStream
 from narrows.limits import Limits
 from narrows.signals import Array, Image
-from narrows.tokenizers.image import CELL, DEFAULT_QUALITY, MODELS, ImageTokenizer, with_stack
+from narrows.tokenizers.image import CELL, DEFAULT_QUALITY, MODELS, ImageTokenizer, bands_of, with_stack
 
 STRIP_ROWS = 1024
 
 
 @dataclass(frozen=True)
 class Options:
-    """`quality` 0 to 100 chooses the quantizer's step, or how many stages or bits of each code are sent."""
+    """`quality` 0 to 100 chooses the quantizer's step, or how many stages or bits of each code are sent.
+
+    `effort` 1 to 9 seeks this picture's latent by gradient (`narrows.tokenizers.search`), four steps each;
+    it needs the extra `neural`, and what it finds is decoded without. For codes it changes nothing.
+    """
 
     quality: float = DEFAULT_QUALITY
+    effort: int = 0
 
     def __post_init__(self) -> None:
         check_range("quality", self.quality, 0, 100)
+        check_range("effort", self.effort, 0, 9)
 
 
 class TokenCodec:
@@ -49,7 +55,13 @@ class TokenCodec:
         pixels = np.ascontiguousarray(signal.pixels)
         stack = self.tokenizer.stack
         rate = stack.rate_of(options.quality)
-        symbols = self.tokenizer.symbols(pixels[:, :, : _num_colors(signal.channels)], signal.peak, rate)
+        bands = bands_of(pixels[:, :, : _num_colors(signal.channels)], signal.peak)
+        if options.effort and not stack.is_binary:
+            from narrows.tokenizers.search import search
+
+            symbols = search(stack, bands, rate, steps=4 * options.effort).symbols
+        else:
+            symbols = stack.quantize(stack.latent(bands), rate)
         payload = stack.prior.encode(symbols, self._side(rate, symbols.shape), check=False, hash_index=False)
         chunks = [Chunk(payload, 0, signal.height)]
         if signal.channels in (2, 4):

@@ -35,7 +35,7 @@ class Found:
 
 
 def search(
-    stack: Stack, bands: Any, rate: int, *, steps: int = 40, price: float = 1.0, blank: bool = False
+    stack: Stack, bands: Any, rate: int, *, steps: int = 20, price: float = 1.0, blank: bool = False
 ) -> Found:
     """Return the symbols of float32 `bands` that the decoder turns into the least error and bits.
 
@@ -62,40 +62,51 @@ def search(
         low = place.detach().floor().long()
         return table[low] + (place - low) * (table[low + 1] - table[low])
 
-    def error_of(symbols: Tensor) -> Tensor:
+    def decoded(symbols: Tensor) -> Tensor:
         latent = value_of(symbols)[None]
-        found = sum(net(latent) for net in decode)
-        return (found - wanted).square().sum(1).mean()
+        return torch.stack([net(latent) for net in decode]).sum(0)
 
+    def error_of(symbols: Tensor) -> Tensor:
+        return (decoded(symbols) - wanted).square().sum(1).mean()
+
+    begun = torch.from_numpy(start.astype(np.float32))
+    generator = torch.Generator().manual_seed(0)
+    positions = start[0].size
     with torch.no_grad():
-        first = error_of(torch.from_numpy(start.astype(np.float32)))
-        # What half a symbol more or less costs, on average: the worth of a bit follows from it.
-        nudged = torch.from_numpy(start.astype(np.float32)) + (
-            torch.rand(start.shape, generator=torch.Generator().manual_seed(0)) - 0.5
-        )
-        bit = price * 2 * math.log(2) * float((error_of(nudged) - first).clamp(min=1e-3)) / len(start)
-    point = torch.from_numpy(start.astype(np.float32)).requires_grad_()
-    generator = torch.Generator().manual_seed(1)
-    optimizer = torch.optim.Adam([point], 0.1 if not blank else 0.5)
-    best, kept = math.inf, start
-    for number in range(steps):
-        noise = (torch.rand(point.shape, generator=generator) - 0.5) * (1 - number / steps)
+        first = error_of(begun)
+        base = decoded(begun)
+        # What one symbol more or less costs in each channel: the curvature, by which steps are measured.
+        curvature = torch.ones(len(start), 1, 1)
+        for channel in range(len(start)):
+            sign = torch.randint(0, 2, start.shape[1:], generator=generator) * 2.0 - 1
+            moved = begun.clone()
+            moved[channel] += sign
+            curvature[channel] = float((decoded(moved) - base).square().sum() / positions)
+    bit = price * 2 * math.log(2) * float(curvature.mean()) / 12
+
+    def graded(symbols: Tensor) -> tuple[float, Tensor]:
+        point = symbols.clone().requires_grad_()
         bits = torch.log2(1 + point.square()).sum(0).mean() / 2
-        hard = point + (point.round() - point).detach()
-        # From free to rounded: noise of a symbol gives way to rounding with a straight gradient.
-        share = number / steps
-        loss = error_of((1 - share) * (point + noise) + share * hard) + bit * bits
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        with torch.no_grad():
-            rounded = point.round().clamp(-MOST_SYMBOL, MOST_SYMBOL)
-            total = float(error_of(rounded) + bit * torch.log2(1 + rounded.square()).sum(0).mean() / 2)
-        if total < best:
-            best, kept = total, rounded.numpy().astype(np.int32)
+        loss = error_of(point) + bit * bits
+        (gradient,) = torch.autograd.grad(loss * positions, point)
+        return float(loss.detach()), gradient
+
+    kept, share = begun, 0.5
+    best, gradient = graded(kept)
+    for _ in range(steps):
+        # A symbol may move by one where the minimum of its own parabola is nearer to the next integer. All
+        # at once would overshoot, for neighbors share what they decode to: so a part of them does.
+        reach = gradient / (2 * curvature)
+        moving = (reach.abs() > 0.5) & (torch.rand(reach.shape, generator=generator) < share)
+        moved = (kept - reach.sign() * moving).clamp(-MOST_SYMBOL, MOST_SYMBOL)
+        loss, slope = graded(moved)
+        if loss < best:
+            best, kept, gradient = loss, moved, slope
+        else:
+            share /= 2
     with torch.no_grad():
-        last = error_of(torch.from_numpy(kept.astype(np.float32)))
-    return Found(kept, float(first), float(last))
+        last = error_of(kept)
+    return Found(kept.numpy().astype(np.int32), float(first), float(last))
 
 
 def capacity(stack: Stack, bands: Any, rate: int, *, steps: int = 200) -> tuple[float, float, float]:
