@@ -139,12 +139,12 @@ def fitting_wave(picture: Any, num_bytes: int) -> bytes:
 
 def fitting_webp(picture: Any, num_bytes: int) -> Any:
     """The pixels of the best WebP of at most so many bytes; of quality 0 where that is larger."""
-    best, low, high = None, 0, 100
+    best, low, high = io.BytesIO(), 0, 100
     while low <= high:
         quality = (low + high) // 2
         file = io.BytesIO()
         Image.fromarray(picture).save(file, "WEBP", quality=quality, method=6)
-        if file.tell() <= num_bytes or best is None:
+        if file.tell() <= num_bytes or quality == 0:
             best = file
         low, high = (quality + 1, high) if file.tell() <= num_bytes else (low, quality - 1)
     return np.asarray(Image.open(best).convert("RGB"))

@@ -68,14 +68,18 @@ def push(stack: Stack, tokenizer: ImageTokenizer, pixels: Array) -> Side:
         _errors(error),
     )
     stack.push(error, _error_index(side, error.shape), _laplace().tables)
-    stack.push(latent - _column(side.latent_means), _latent_index(side, latent.shape), _gaussian().tables)
+    high, low = _parts(side, latent - _column(side.latent_means))
+    stack.push(low, _low_index(side, latent.shape), _even())
+    stack.push(high, _latent_index(side, latent.shape), _gaussian().tables)
     return side
 
 
 def pop(stack: Stack, tokenizer: ImageTokenizer, side: Side) -> Array:
     """Take off the picture that was pushed last; the stack is then what it was before."""
     grid = (len(side.latent_means), -(-side.height // 8), -(-side.width // 8))
-    latent = stack.pop(_latent_index(side, grid), _gaussian().tables) + _column(side.latent_means)
+    high = stack.pop(_latent_index(side, grid), _gaussian().tables)
+    low = stack.pop(_low_index(side, grid), _even())
+    latent = (high << _column(_shifts(side))) + low + _column(side.latent_means)
     predicted = _decoded(tokenizer, latent, (side.height, side.width))
     error = stack.pop(_error_index(side, predicted.shape), _laplace().tables)
     pixels: Array = (predicted + error).astype(np.uint8)
@@ -100,7 +104,9 @@ def bound_bits(tokenizer: ImageTokenizer, pixels: Array, *, seed: int = 0) -> tu
     scales = tuple(_scale(channel) for channel in centered)
     side = Side(height, width, (0,) * len(latent), scales, _errors(error))
     cost = _laplace().tables.cost_bits(error, _error_index(side, error.shape))
-    cost += _gaussian().tables.cost_bits(centered, _latent_index(side, latent.shape))
+    high, low = _parts(side, centered)
+    cost += _gaussian().tables.cost_bits(high, _latent_index(side, latent.shape))
+    cost += _even().cost_bits(low, _low_index(side, latent.shape))
     returned = posterior().cost_bits(offset, np.zeros(offset.shape, np.uint8))
     return float(cost - returned), float(returned)
 
@@ -141,9 +147,31 @@ def _error_index(side: Side, shape: Sequence[int]) -> Ints:
     return np.ascontiguousarray(np.broadcast_to(index, shape))
 
 
+def _shifts(side: Side) -> list[int]:
+    """How many low bits of each channel are sent apart, so that what is left has a scale of at most 64."""
+    return [max(0, scale.bit_length() - 6 - _SCALE_BITS) for scale in side.latent_scales]
+
+
+def _parts(side: Side, centered: Ints) -> tuple[Ints, Ints]:
+    shifts = _column(_shifts(side))
+    high = centered >> shifts
+    return high, centered - (high << shifts)
+
+
+@cache
+def _even() -> Tables:
+    """Closed tables of 2**k symbols, all alike, for k = 0 to 10."""
+    return Tables.from_pmf([np.full(1 << k, 2.0**-k) for k in range(11)], [0] * 11, bits=15, escape=False)
+
+
+def _low_index(side: Side, shape: Sequence[int]) -> Ints:
+    return np.ascontiguousarray(np.broadcast_to(_column(_shifts(side)), shape), np.uint8)
+
+
 def _latent_index(side: Side, shape: Sequence[int]) -> Ints:
     # A normal distribution's deviation is 1.25 times its mean magnitude.
-    index = _gaussian().index(np.array(side.latent_scales) * 5 // 4, _SCALE_BITS)
+    scales = np.array(side.latent_scales) * 5 // 4 >> np.array(_shifts(side))
+    index = _gaussian().index(np.maximum(scales, 1), _SCALE_BITS)
     return np.ascontiguousarray(np.broadcast_to(index[:, None, None], shape))
 
 
