@@ -75,6 +75,9 @@ def figures(rows: list[Row]) -> str:
         same = f"{equal[0]['equal']:,} of {equal[0]['cases']:,} random strings equal"
         table.append(("CompressAI's own strings, times less than `EntropyModel`", f"{ratios}; {same}"))
     table.append(("range coder, an adaptive bit", f"{pair(find('range', setting='two-rate')[0], 'ns')} ns"))
+    pair_of_threads = find("threads", "narrows", "2 threads")
+    if pair_of_threads:
+        table.append(("two threads, wall time", f"{pair(pair_of_threads[0], 'speedup', '.2f')} times as fast as one"))
     loop = find("autoregressive", "narrows")
     if loop:
         speed = " / ".join(f"{1e3 / loop[0][f'{d}_ns']:.1f}" for d in ("encode", "decode"))
