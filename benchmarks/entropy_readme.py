@@ -77,7 +77,8 @@ def figures(rows: list[Row]) -> str:
     table.append(("range coder, an adaptive bit", f"{pair(find('range', setting='two-rate')[0], 'ns')} ns"))
     pair_of_threads = find("threads", "narrows", "2 threads")
     if pair_of_threads:
-        table.append(("two threads, wall time", f"{pair(pair_of_threads[0], 'speedup', '.2f')} times as fast as one"))
+        speedup = pair(pair_of_threads[0], "speedup", ".2f")
+        table.append(("two threads, wall time", f"{speedup} times as fast as one"))
     loop = find("autoregressive", "narrows")
     if loop:
         speed = " / ".join(f"{1e3 / loop[0][f'{d}_ns']:.1f}" for d in ("encode", "decode"))
