@@ -65,6 +65,7 @@ def fit(
         average, first, cpu_s = state["average"], int(state["step"]), float(state["cpu_s"])
     else:
         log.unlink(missing_ok=True)
+    told_to = first
     started, saved = time.process_time() - cpu_s, time.monotonic()
     sums: dict[str, float] = {}
     model.train()
@@ -89,13 +90,13 @@ def fit(
         for name, number in {"loss": float(loss.detach()), **told}.items():
             sums[name] = sums.get(name, 0.0) + number
         if (step + 1) % every == 0 or step + 1 == steps:
-            count = (step % every) + 1
+            count = step + 1 - told_to
             row: dict[str, float] = {"step": step + 1, "cpu_s": round(time.process_time() - started, 1)}
             row |= {name: round(total / count, 5) for name, total in sums.items()}
             if validate is not None:
                 row |= _with(model, average, validate)
             _append(log, row)
-            sums = {}
+            sums, told_to = {}, step + 1
         if time.monotonic() - saved > _CHECKPOINT_S or step + 1 == steps:
             _save(checkpoint, model, optimizer, average, step + 1, time.process_time() - started)
             saved = time.monotonic()
