@@ -21,7 +21,7 @@ from narrows.training import pictures, prior
 from narrows.training.pictures import UNIT
 
 # Rates of quality 0 and 100, as `Stack.rates` has them: steps in 1/64 latent, or 1/16 symbol for `walloc`.
-RATES = {"vae": (900, 110), "wae": (100, 16), "vq": (1, 2), "bsq": (8, 16), "walloc": (240, 20)}
+RATES = {"vae": (900, 110), "wae": (100, 16), "walloc": (240, 20)}
 _WEIGHT_BITS, _LINEAR_BITS, _ACTIVATION_BITS = 8, 12, 12
 
 
@@ -31,23 +31,25 @@ def ship(body: Any, train: list[np.ndarray], held: list[np.ndarray], options: An
 
     started = time.process_time()
     arrays = {**networks(body, train), "kind": np.array([image.KINDS.index(options.kind)], np.int8)}
-    arrays |= {"rates": np.array(RATES[options.kind], np.int32)}
+    arrays |= {"rates": np.array(_rates(options), np.int32)}
     stack = _without_prior(arrays)
     coded = [_coded(stack, picture, i) for i, picture in enumerate(train[::2])]
     fitted, told = prior.fit(coded, stack.is_binary, steps=options.prior_steps, seed=options.seed)
     arrays |= image.prior_arrays(fitted)
     manifest = (Path(options.data) / "images_train" / "manifest.csv").read_bytes()
     said = {key: value for key, value in options.__dict__.items() if key not in ("data", "out", "resume")}
-    data = save(
-        {name: np.ascontiguousarray(value) for name, value in arrays.items()},
-        {
-            "codec": f"tokens/{options.kind}",
-            "codec_version": "1",
-            "recipe": f"narrows train {options.kind}",
-            "options": json.dumps(said),
-            "license": "Apache-2.0",
-            "data_manifest_sha256": hashlib.sha256(manifest).hexdigest(),
-        },
+    data = _in_order(
+        save(
+            {name: np.ascontiguousarray(value) for name, value in arrays.items()},
+            {
+                "codec": f"tokens/{options.kind}",
+                "codec_version": "1",
+                "recipe": f"narrows train {options.kind}",
+                "options": json.dumps(said),
+                "license": "Apache-2.0",
+                "data_manifest_sha256": hashlib.sha256(manifest).hexdigest(),
+            },
+        )
     )
     path = folder / f"{options.kind}-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
     path.write_bytes(data)
@@ -61,6 +63,23 @@ def ship(body: Any, train: list[np.ndarray], held: list[np.ndarray], options: An
         print(row, flush=True)
     print(f"shipped in {time.process_time() - started:.0f} s of CPU", flush=True)
     return path
+
+
+def _rates(options: Any) -> tuple[int, int]:
+    """Return the rates of quality 0 and 100: of `bsq` half the bits and all, of `vq` one stage and all."""
+    if options.kind == "bsq":
+        return max(1, options.channels // 2), options.channels
+    return (1, options.stages) if options.kind == "vq" else RATES[options.kind]
+
+
+def _in_order(data: bytes) -> bytes:
+    """Return a safetensors file with its metadata sorted: `save` writes them in an order of chance."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[start:]
 
 
 def measured(stack: Stack, held: list[np.ndarray]) -> list[dict[str, float]]:

@@ -1,0 +1,90 @@
+"""`narrows train` of image tokenizers: a run that was stopped goes on to the very same weights file."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+import narrows
+from narrows.cli.main import main
+from narrows.tokenizers import image
+from narrows.training import loop, tokenizer
+
+TINY = ["channels=4", "codes=8", "batch=4", "side=4", "steps=6", "prior_steps=30"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `images_train`: four pictures of two authors, of whom the first is held out."""
+    root = tmp_path_factory.mktemp("data")
+    folder = root / "images_train"
+    folder.mkdir()
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[0:256, 0:256]
+    with (folder / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "author", "source"])
+        for number in range(4):
+            waves = [np.sin(x / rng.uniform(5, 30) + y / rng.uniform(5, 30)) for _ in range(3)]
+            pixels = 128 + 70 * np.stack(waves, 2) + rng.normal(0, 8, (256, 256, 1))
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{number}.png")
+            writer.writerow([f"{number}.png", "held" if number == 0 else "kept", "the test"])
+    return root
+
+
+def trained(kind: str, data: Path, out: Path, *more: str, ends_with: int = 0) -> list[Path]:
+    """Train by the recipe `kind`, made small, and return the weights files in `out`."""
+    width = "width=40" if kind == "bsq" else "width=8"
+    assert main(["train", kind, f"data={data}", f"out={out}", *TINY, width, *more]) == ends_with
+    return sorted(out.glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("kind", ["vq", "walloc"])
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
+    kind: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (whole,) = trained(kind, data, tmp_path / "whole")
+    loss = tokenizer.Body.loss
+    calls = []
+
+    def stopping(body: Any, x: Any, rng: Any) -> Any:
+        calls.append(rng)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return loss(body, x, rng)
+
+    def counting(*given: Any) -> Any:
+        steps.append(len(steps))
+        return loss(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_CHECKPOINT_S", 0.0)
+        patch.setattr(tokenizer.Body, "loss", stopping)
+        assert trained(kind, data, tmp_path / "stopped", ends_with=130) == []
+    steps: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(tokenizer.Body, "loss", counting)
+        (again,) = trained(kind, data, tmp_path / "stopped", "--resume")
+    assert len(steps) == 2
+    assert again.read_bytes() == whole.read_bytes()
+    assert again.name == whole.name
+
+
+def test_what_a_recipe_trains_is_a_tokenizer(data: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    (path,) = trained("bsq", data, tmp_path)
+    made = image.with_stack("bsq", load_file(path))
+    assert (made.stack.kind, made.stack.channels) == ("bsq", 4)
+    given = np.asarray(Image.open(data / "images_train" / "1.png"))
+    tokens = made.tokenize(narrows.Image(given), 100)
+    assert tokens.ids.shape == (1, 32 * 32)
+    assert made.detokenize(tokens).pixels.shape == given.shape
