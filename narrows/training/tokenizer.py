@@ -2,8 +2,9 @@
 
 A picture's wavelet packet (192 planes at an eighth of the size) goes through a linear map that begins at the
 principal components, plus a small network that begins at zero; the bottleneck; and the same on the way back.
-`walloc` has the linear map alone as its encoder, frozen for the first half (arXiv 2412.09405). The loss is
-the squared error of pixels, from the packet by the planes' gains, and each bottleneck's own terms.
+`walloc` has the linear map alone as its encoder, frozen for the first half (arXiv 2412.09405); the encoder of
+`bsq` stays as it begins. The loss is the squared error of pixels, from the packet by the planes' gains, and
+each bottleneck's own terms.
 """
 
 from __future__ import annotations
@@ -329,8 +330,11 @@ def train_body(options: Options) -> tuple[Body, list[np.ndarray], list[np.ndarra
     fixed = [torch.from_numpy(p.astype(np.float32))[None] for p in held]
 
     def loss_of(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        frozen = options.kind == "walloc" and step < options.steps // 2
+        # Gradients through signs undo the start of `bsq`, whose corners are steep: its decoder alone learns.
+        frozen = options.kind == "bsq" or (options.kind == "walloc" and step < options.steps // 2)
         body.encoder_linear.requires_grad_(not frozen)
+        if body.encoder_net is not None:
+            body.encoder_net.requires_grad_(not frozen)
         x = torch.from_numpy(pictures.crops(train, rng, options.batch, options.side))
         return body.loss(x.to(memory_format=torch.channels_last), rng)
 
