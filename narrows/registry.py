@@ -24,12 +24,14 @@ CODECS: dict[str, str] = {
     "speech": "narrows.codecs.audio:Speech",
     "tokens/vae": "narrows.codecs.tokens:vae",
     "tokens/vq": "narrows.codecs.tokens:vq",
+    "tokens/wae": "narrows.codecs.tokens:wae",
     "tokens/walloc": "narrows.codecs.tokens:walloc",
     "wave": "narrows.codecs.wave:Wave",
 }
 TOKENIZERS: dict[str, str] = {
     "vae": "narrows.tokenizers.image:vae",
     "vq": "narrows.tokenizers.image:vq",
+    "wae": "narrows.tokenizers.image:wae",
     "walloc": "narrows.tokenizers.image:walloc",
 }
 # The codec that encodes a type of signal when none is named.

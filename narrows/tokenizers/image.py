@@ -26,6 +26,7 @@ from narrows.transforms import packet
 KINDS = ("vae", "wae", "vq", "bsq", "walloc")
 MODELS: Mapping[str, str] = {
     "vae": "3e9a729082d52baa",
+    "wae": "d231866c44bb00de",
     "vq": "24c7b93dc8379316",
     "walloc": "1a398827f4aecbe1",
 }

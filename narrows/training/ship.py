@@ -21,7 +21,7 @@ from narrows.training import pictures, prior
 from narrows.training.pictures import UNIT
 
 # Rates of quality 0 and 100, as `Stack.rates` has them: steps in 1/64 latent, or 1/16 symbol for `walloc`.
-RATES = {"vae": (900, 110), "wae": (100, 16), "walloc": (240, 20)}
+RATES = {"vae": (900, 110), "wae": (45, 10), "walloc": (240, 20)}
 _WEIGHT_BITS, _LINEAR_BITS, _ACTIVATION_BITS = 8, 12, 12
 
 
