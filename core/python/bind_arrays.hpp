@@ -81,7 +81,10 @@ class Buffer {
 // A NumPy array of integers, of any width and layout: half the time of going through nb::ndarray.
 class IntegerArray {
    public:
-    explicit IntegerArray(nb::handle array, int flags = PyBUF_STRIDED_RO) : held_(array, flags | PyBUF_FORMAT) {}
+    explicit IntegerArray(nb::handle array, int flags = PyBUF_STRIDED_RO) : held_(array, flags | PyBUF_FORMAT) {
+        // Exporters other than NumPy may leave them out.
+        if ((*held_).ndim && !((*held_).strides && (*held_).shape)) throw nb::type_error("not an array with strides");
+    }
     narrows::IntegerType type() const {
         const char* format = (*held_).format;
         constexpr char kSame = std::endian::native == std::endian::little ? '<' : '>';

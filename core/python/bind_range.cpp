@@ -55,6 +55,17 @@ struct Decoder : Shared {
     narrows::CountingDecoder coder;
 };
 
+// Calls `code`; an encoder that ran out of memory in the middle takes no more.
+template <typename Code>
+void whole_or_broken(Encoder& encoder, Code code) {
+    try {
+        code();
+    } catch (const std::bad_alloc&) {
+        encoder.finished = true;
+        throw;
+    }
+}
+
 void check_open(const Encoder& encoder) {
     check_unused(encoder);
     if (encoder.finished) throw nb::value_error("the encoder is finished");
@@ -128,8 +139,10 @@ void bind_range(nb::module_& m) {
             const narrows::Indexes i = indexes_of(index);
             const auto s = int32_of(symbols);
             const Use use(self);
-            run_with_model(symbols.nbytes(), model, [&](auto&& tables, std::string& what) {
-                return narrows::put(self.coder, s, i, tables, what);
+            whole_or_broken(self, [&] {
+                run_with_model(symbols.nbytes(), model, [&](auto&& tables, std::string& what) {
+                    return narrows::put(self.coder, s, i, tables, what);
+                });
             });
         })
         .def("put_bits", [](Encoder& self, nb::ndarray<const uint32_t, nb::c_contig> values,
@@ -139,7 +152,9 @@ void bind_range(nb::module_& m) {
             for (size_t i = 0; i < values.size(); ++i)
                 if (counts.data()[i] > 32 || uint64_t{values.data()[i]} >> counts.data()[i])
                     throw nb::value_error("a value does not fit its count of bits, at most 32");
-            for (size_t i = 0; i < values.size(); ++i) self.coder.encode_raw(values.data()[i], counts.data()[i]);
+            whole_or_broken(self, [&] {
+                for (size_t i = 0; i < values.size(); ++i) self.coder.encode_raw(values.data()[i], counts.data()[i]);
+            });
         })
         .def("tell_bits", [](const Encoder& self) {
             check_open(self);

@@ -55,7 +55,7 @@ void bind_rans(nb::module_& m) {
         const auto allocate = [&payload](size_t num_bytes) -> uint8_t* {
             const nb::gil_scoped_acquire hold;
             payload = nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(num_bytes)));
-            if (payload.is_valid()) return reinterpret_cast<uint8_t*>(PyBytes_AS_STRING(payload.ptr()));
+            if (payload.is_valid()) return reinterpret_cast<uint8_t*>(PyBytes_AsString(payload.ptr()));
             PyErr_Clear();
             return nullptr;
         };

@@ -208,6 +208,9 @@ Status check_rows(const Rows& rows, uint32_t bits, size_t num_symbols, std::stri
 
 void IntervalStack::push(std::span<const Interval> intervals) {
     words_.resize(num_words_);
+    // At most a word each; asked for first, so that a push that finds no memory changes nothing.
+    if (const size_t most = num_words_ + intervals.size(); words_.capacity() < most)
+        words_.reserve(std::max(most, 2 * words_.capacity()));
     for (size_t i = intervals.size(); i-- > 0;) {
         const Interval interval = intervals[i];
         sum_ += mixed(interval, size_++);

@@ -46,15 +46,19 @@ NARROWS_INLINE uint32_t token_of(int32_t symbol, const Table& table) noexcept {
 
 // Fixed tables with what finds tokens quickly; made once a call.
 struct SearchTables {
-    explicit SearchTables(const Tables& t)
-        : tables(t), hints(t.decode_entries().hints.data()), log2_hints(t.decode_entries().log2_hints) {}
+    // For few symbols it is not worth making what Tables makes when first asked.
+    SearchTables(const Tables& t, size_t num_symbols) : tables(t) {
+        if (num_symbols < 8192) return;
+        hints = t.decode_entries().hints.data();
+        log2_hints = t.decode_entries().log2_hints;
+    }
     const Tables& tables;
-    const uint32_t* hints;
-    uint32_t log2_hints;
+    const uint32_t* hints = nullptr;
+    uint32_t log2_hints = 0;
 };
 
-inline SearchTables for_decoding(const Tables& tables) { return SearchTables(tables); }
-inline AdaptiveTables& for_decoding(AdaptiveTables& tables) { return tables; }
+inline SearchTables for_decoding(const Tables& tables, size_t num_symbols) { return {tables, num_symbols}; }
+inline AdaptiveTables& for_decoding(AdaptiveTables& tables, size_t) { return tables; }
 
 inline const Tables& fixed(const Tables& tables) noexcept { return tables; }
 inline const Tables& fixed(const SearchTables& tables) noexcept { return tables.tables; }
@@ -73,11 +77,14 @@ NARROWS_INLINE uint32_t get_token(RangeDecoder& decoder, const SearchTables& sea
     const Table& table = tables[i];
     const uint32_t* cdf = tables.cdf().data() + table.first;
     const uint32_t target = decoder.target(tables.bits());
-    const uint32_t run = target >> (tables.bits() - search.log2_hints);
-    const uint32_t* hint = search.hints + (size_t{i} << search.log2_hints) + run;
-    uint32_t token = hint[0];
-    const uint32_t last = run + 1 < 1u << search.log2_hints ? hint[1] : table.num_tokens - 1;
-    for (uint32_t count = last - token + 1; count > 1;) {  // by bisection between the owners of the run's ends
+    uint32_t token = 0, last = table.num_tokens - 1;
+    if (search.hints) {
+        const uint32_t run = target >> (tables.bits() - search.log2_hints);
+        const uint32_t* hint = search.hints + (size_t{i} << search.log2_hints) + run;
+        token = hint[0];
+        if (run + 1 < 1u << search.log2_hints) last = hint[1];
+    }
+    for (uint32_t count = last - token + 1; count > 1;) {  // by bisection, where known between a run's ends
         const uint32_t half = count / 2;
         token += cdf[token + half] <= target ? half : 0;
         count -= half;

@@ -110,7 +110,7 @@ Status put(RangeEncoder& encoder, std::span<const int32_t> symbols, const Indexe
 }
 Status get(RangeDecoder& decoder, std::span<int32_t> symbols, const Indexes& index, const Tables& tables,
            std::string& what) {
-    return get_all(decoder, symbols, index, for_decoding(tables), what);
+    return get_all(decoder, symbols, index, for_decoding(tables, symbols.size()), what);
 }
 Status get(RangeDecoder& decoder, std::span<int32_t> symbols, const Indexes& index, AdaptiveTables& tables,
            std::string& what) {

@@ -5,7 +5,32 @@
 
 using namespace narrows;
 
+// An encoder that was moved from or finished begins a stream of its own.
+static void check_used_again() {
+    const auto code = [](RangeEncoder& encoder, unsigned count) {
+        for (unsigned i = 0; i < count; ++i) encoder.encode(i % 7, 1, 3);
+    };
+    RangeEncoder first, fresh;
+    code(first, 1000);
+    RangeEncoder second = std::move(first);
+    code(first, 100);
+    code(fresh, 100);
+    const std::vector<uint8_t> expected = fresh.finish();
+    CHECK(first.finish() == expected);
+    code(fresh, 100);
+    CHECK(fresh.finish() == expected);
+    code(second, 0);
+    const std::vector<uint8_t> whole = second.finish();
+    RangeDecoder decoder(whole);
+    for (unsigned i = 0; i < 1000; ++i) {
+        CHECK(decoder.target(3) == i % 7);
+        decoder.take(i % 7, 1, 3);
+    }
+    CHECK(decoder.finished());
+}
+
 int main() {
+    check_used_again();
     Random random{1};
     for (int round = 0; round < 20000; ++round) {
         const unsigned n = random.below(round % 100 == 0 ? 5000 : 60);

@@ -12,10 +12,12 @@ Ints = npt.NDArray[Any]
 
 
 def array_of(values: Any, name: str) -> npt.NDArray[Any]:
-    """Return `values` as an array, a tensor's in place.
+    """Return `values` as an array, a tensor's or bytes in place.
 
     Raises ValueError for a tensor that NumPy cannot hold: on a device, with a gradient, of bfloat16.
     """
+    if isinstance(values, (bytes, bytearray)):
+        return np.frombuffer(values, np.uint8)
     try:
         return np.asarray(values.numpy() if hasattr(values, "numpy") else values)
     except (TypeError, RuntimeError) as error:

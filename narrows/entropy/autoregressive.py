@@ -72,7 +72,7 @@ class Layer:
             raise ValueError(f"a shift is 1 to 30, not {self.shift}")
         object.__setattr__(self, "weights", weights)
         for name in ("bias", "multiplier"):
-            value = int32_of(getattr(self, name), name)
+            value = int32_of(np.atleast_1d(array_of(getattr(self, name), name)), name)
             if value.shape != weights.shape[:-1]:
                 raise ValueError(f"{name} has shape {weights.shape[:-1]}, not {value.shape}")
             object.__setattr__(self, name, value)

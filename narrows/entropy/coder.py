@@ -30,6 +30,7 @@ _DECODED = {key: np.dtype(t) for t in (np.int8, np.uint8, np.int16, np.int32) fo
 _INT16 = np.dtype(np.int16)
 _INT32 = np.dtype(np.int32)
 _LIMITS = Limits()
+_MOST_THREADS = 256
 _empty = np.empty
 
 
@@ -156,7 +157,7 @@ def encode(
         return bytes(_core.adaptive_encode(_int32(symbols), _index(index), tables._held, check, hash_index))
     if threads < 1 or not 1 <= chunk_bytes < 2**31:
         raise ValueError("threads and chunk_bytes are positive")
-    options = (tables._held, check, threads, hash_index, chunk_bytes)
+    options = (tables._held, check, min(threads, _MOST_THREADS), hash_index, chunk_bytes)
     payload: bytes
     try:  # arrays are nearly always right, and asking first costs as much as the call
         payload = _core.rans_encode(symbols, index, *options)
@@ -194,13 +195,18 @@ def decode(
     Traceback (most recent call last):
     narrows.errors.TruncatedStream: a chunk is longer than the payload
     """
-    wanted = _DECODED.get(dtype) or _decoded_dtype(dtype)  # type: ignore[arg-type]
+    try:
+        wanted = _DECODED[dtype]  # type: ignore[index]
+    except (KeyError, TypeError):
+        wanted = _decoded_dtype(dtype)
     if threads < 1:
         raise ValueError("threads is positive")
+    if threads > _MOST_THREADS:
+        threads = _MOST_THREADS
     if chunk is None:
         chunk = -1
-    elif chunk < 0:
-        raise ValueError("chunks are numbered from 0")
+    elif not 0 <= chunk < 2**32:
+        raise ValueError("chunks are numbered from 0, and fewer than 2^32")
     which = index if type(index) is np.ndarray else _native(index, "index")
     if which.size * wanted.itemsize > limits.max_output_bytes:
         limits.check("max_output_bytes", which.size * wanted.itemsize)

@@ -40,8 +40,9 @@ class Stack:
 
     def __init__(self, initial: bytes = b"") -> None:
         self._held = _core.Stack()
-        if initial:
-            self._held.set(1 << 32, bytes_of(initial) + bytes(-len(initial) % 4))
+        given = bytes_of(initial)
+        if given:
+            self._held.set(1 << 32, given + bytes(-len(given) % 4))
 
     def push(self, symbols: npt.ArrayLike, index: npt.ArrayLike, tables: Tables) -> None:
         """Put int32 `symbols` on top, each with the table that `index` names.

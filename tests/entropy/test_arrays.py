@@ -1,5 +1,7 @@
 """Arrays of every layout and width, packed symbols, and chunks one at a time."""
 
+import array
+import ctypes
 import threading
 
 import numpy as np
@@ -354,3 +356,22 @@ def test_byte_order_changes_nothing(order, kind):
     if kind == "u8":
         with pytest.raises(ValueError, match="int32"):
             entropy.encode(np.array([2**64 - 5], order + kind), [0], TABLES)
+
+
+def test_other_exporters_of_buffers_are_arrays_too():
+    symbols, index = list(range(-3, 4)), [1] * 7
+    expected = entropy.encode(symbols, index, TABLES)
+    for kind in (ctypes.c_int8, ctypes.c_int16, ctypes.c_long):
+        assert entropy.encode((kind * 7)(*symbols), bytes(index), TABLES) == expected
+    assert entropy.encode(array.array("h", symbols), memoryview(bytes(index)), TABLES) == expected
+    assert entropy.decode(expected, bytes(index), TABLES).tolist() == symbols
+
+
+def test_odd_options_are_refused_or_cut():
+    symbols, index = message(2000)
+    payload = entropy.encode(symbols, index, TABLES, threads=2**40)
+    assert np.array_equal(entropy.decode(payload, index, TABLES, threads=2**40), symbols)
+    with pytest.raises(ValueError, match="numbered"):
+        entropy.decode(payload, index, TABLES, chunk=2**63)
+    with pytest.raises(ValueError, match="decoded symbols"):
+        entropy.decode(payload, index, TABLES, dtype=[("a", "i4")])

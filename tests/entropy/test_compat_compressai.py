@@ -413,3 +413,18 @@ def test_the_door_needs_neither_torch_nor_compressai():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "asked for\n"
+
+
+@pytest.mark.parametrize(
+    "cdf",
+    [
+        [[0, 400.5, 65536]],
+        [["0", "400", "65536"]],
+        [np.array([0, 2**32 + 400, 65536])],
+        [[0, 400.5, 65536], [0, 65536]],
+        [1, 2],
+    ],
+)
+def test_lists_of_no_integers_are_refused(cdf):
+    with pytest.raises(ValueError):
+        door.tables_of(cdf, [3] * len(cdf), [0] * len(cdf))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import math
 from itertools import pairwise
 
@@ -208,3 +209,11 @@ def test_the_form_of_an_escape_is_this(symbol: int, distance: int, size: int, st
     assert stack._held.words() == b"".join(word.to_bytes(4, "little") for word in words)
     assert stack.pop([0], tables).tolist() == [symbol]
     assert stack._held.state() == state
+
+
+def test_a_stack_starts_from_any_bytes():
+    data = bytes(range(1, 13))
+    started = Stack(data).tobytes()
+    assert Stack(memoryview(array.array("I", data))).tobytes() == started
+    assert Stack(np.frombuffer(data, np.uint8)).tobytes() == started
+    assert Stack(np.zeros(4, np.uint8)).tobytes() == Stack(bytes(4)).tobytes()

@@ -50,7 +50,8 @@ class Integers {
         return dimensions_.empty() && type_ == type_of<T>() && aligned_as<T>(data_) ? reinterpret_cast<const T*>(data_)
                                                                                     : nullptr;
     }
-    // Copies `count` values from the `first` on. False if T does not hold one of them. T: int8, int16, int32, uint8, uint16.
+    // Copies `count` values from the `first` on. False if T does not hold one of them. T: int8, int16, int32, uint8,
+    // uint16.
     template <std::integral T>
     [[nodiscard]] bool read(size_t first, size_t count, T* values) const noexcept;
 

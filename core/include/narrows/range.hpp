@@ -2,8 +2,8 @@
 // LZMA's layouts are relatives). No leading byte; the flush is the shortest byte string such that zero
 // padding lies in the final interval: of its four bytes, trailing zeros are dropped. A decoder pads with zeros.
 //
-// Everything is inline: codecs whose next table depends on the last symbol run it inside their own loop, in files
-// for different instruction sets, so that a linker must find no copies to merge.
+// Codecs whose next table depends on the last symbol run it inside their own loop, in files for different instruction
+// sets: what loops call is always inlined, so that a linker has no copies to merge.
 #pragma once
 
 #include <bit>
@@ -25,10 +25,10 @@ class RangeEncoder {
     RangeEncoder() noexcept = default;
     RangeEncoder(RangeEncoder&& other) noexcept { *this = std::move(other); }
     RangeEncoder& operator=(RangeEncoder&& other) noexcept {
-        low_ = other.low_;
-        range_ = other.range_;
-        pending_ = other.pending_;
-        size_ = other.size_;
+        low_ = std::exchange(other.low_, 0);
+        range_ = std::exchange(other.range_, 0xFFFFFFFFu);
+        pending_ = std::exchange(other.pending_, 0);
+        size_ = std::exchange(other.size_, 0);
         capacity_ = std::exchange(other.capacity_, 0);
         std::free(std::exchange(bytes_, std::exchange(other.bytes_, nullptr)));
         return *this;
@@ -60,7 +60,7 @@ class RangeEncoder {
         }
         if (count) encode(value & ((1u << count) - 1), 1, count);
     }
-    // Ends the stream and hands over its bytes; the encoder is then used up.
+    // Ends the stream and hands over its bytes; the encoder is then as new.
     std::vector<uint8_t> finish() noexcept(false) {
         hand_over();
         // The value with the most trailing zero bits in [low, low + range): padding costs nothing then.
@@ -79,7 +79,9 @@ class RangeEncoder {
         size_t keep = 4;
         while (keep > 0 && static_cast<uint8_t>(value >> (32 - 8 * keep)) == 0) --keep;
         for (size_t i = 0; i < keep; ++i) bytes_[size_ + i] = static_cast<uint8_t>(value >> (24 - 8 * i));
-        return {bytes_, bytes_ + size_ + keep};
+        std::vector<uint8_t> stream(bytes_, bytes_ + size_ + keep);
+        *this = RangeEncoder();
+        return stream;
     }
     size_t bytes_so_far() const noexcept { return size_ + pending_; }
     uint32_t range() const noexcept { return range_; }

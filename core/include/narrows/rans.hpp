@@ -42,9 +42,9 @@ struct ChunkRange {
 // Room for exactly so many bytes; null if there is none.
 using Allocate = std::function<uint8_t*(size_t num_bytes)>;
 
-// Writes the payload to what `allocate`, called once, gives. Contiguous int8, int16 and int32 symbols and uint8 and uint16 indexes are read in
-// place, others a block at a time. bad_argument, with `what`, if lengths differ, a symbol is beyond int32, an index
-// names no table, or a symbol lies outside a table without an escape; nothing is then allocated.
+// Writes the payload to what `allocate`, called once, gives. Contiguous int8, int16 and int32 symbols and uint8 and
+// uint16 indexes are read in place, others a block at a time. bad_argument, with `what`, if lengths differ, a symbol is
+// beyond int32, an index names no table, or a symbol lies outside a table without an escape; nothing is then allocated.
 [[nodiscard]] Status encode(const Integers& symbols, const Integers& index, const Tables& tables,
                             const EncodeOptions& options, const Allocate& allocate, std::string& what);
 

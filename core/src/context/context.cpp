@@ -422,7 +422,7 @@ Status ContextModel::decode(const ContextShape& shape, std::span<int32_t> symbol
     RangeDecoder decoder(stream);
     uint32_t crc = 0;
     if (!symbols.empty()) {
-        auto&& search = for_decoding(tables);
+        auto&& search = for_decoding(tables, symbols.size());
         const auto code = [&](uint32_t table, int32_t mean, size_t place, int32_t& symbol) {
             if (!get_symbol(decoder, search, table, symbol) || decoder.padded() > 4) return false;
             symbols[place] = symbol = plus(symbol, mean);

@@ -77,8 +77,8 @@ Status for_each(size_t n, size_t workers, std::string& what, Work work) {
     pool.reserve(workers);
     try {
         while (pool.size() + 1 < workers) pool.emplace_back(run, pool.size() + 1);
-    } catch (const std::system_error&) {
-        // The system has no more threads: those that there are do the work.
+    } catch (const std::exception&) {
+        // No more threads or no memory for them: those that there are do the work.
     }
     run(0);
     for (std::thread& thread : pool) thread.join();
@@ -164,7 +164,7 @@ constexpr size_t kMaxChunkSymbols = size_t{1} << 22;
 size_t chunk_symbols(size_t n, uint64_t cost, uint32_t chunk_bytes) {
     const uint64_t target = uint64_t{chunk_bytes} * 2048;
     uint64_t chunks = std::max<uint64_t>((cost + target / 2) / target, 1);
-    if (chunks > 4) chunks = (chunks + 2) / 4 * 4;  // so that 2 or 4 threads have equal parts
+    if (chunks > 4) chunks = (chunks + 2) / 4 * 4;  // so that 2 or 4 threads have about equal parts
     const size_t each = static_cast<size_t>((n + chunks - 1) / chunks);
     return std::clamp<size_t>((each + 31) / 32 * 32, 32, kMaxChunkSymbols);
 }
@@ -582,7 +582,7 @@ Status decode_chunks(std::span<const uint8_t> payload, const Integers& index, co
         most_words = std::max(most_words, padded_words(place));
         all_words += padded_words(place);
     }
-    // No more memory than twice the payload, however unequal its chunks.
+    // No more memory than two copies of all words and their padding, however unequal the chunks.
     const size_t workers = std::min(num_workers(wanted.size(), options.threads), 2 * all_words / most_words);
     const WordBuffers buffers(workers, most_words);
     return for_each(wanted.size(), workers, what, [&](size_t i, size_t worker, std::string& why) {

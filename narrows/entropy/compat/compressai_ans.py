@@ -81,15 +81,17 @@ def _rows_of(cdf: Sequence[Any]) -> Ints:
     """Return lists of integers, as step-by-step models hand them over for each call, as a matrix."""
     try:
         if len({len(row) for row in cdf}) <= 1:
-            return np.ascontiguousarray(cdf, np.int32)
+            return arrays.int32_of(cdf, "a cdf")
         widest = max(map(len, cdf))
         if widest > _MOST_ENTRIES:
             raise ValueError(f"a cdf has at most {_MOST_ENTRIES:,} entries, not {widest:,}")
         rows = np.zeros((len(cdf), widest), np.int32)
         for row, given in zip(rows, cdf, strict=True):
-            row[: len(given)] = given
+            row[: len(given)] = arrays.int32_of(given, "a cdf")
     except OverflowError:
         raise ValueError("a cdf holds a number beyond 32 bits") from None
+    except TypeError:
+        raise ValueError("cdfs are rows of integers") from None
     return rows
 
 
