@@ -16,7 +16,7 @@ import numpy as np
 
 import narrows
 
-FILE = Path(__file__).parent / "v1" / "audio.json"
+FILE = Path(__file__).parent / "v1" / "audio" / "packets.json"
 CASES: list[tuple[str, int, int, dict[str, Any]]] = [
     ("speech", 16_000, 1, {"kbps": 6}),
     ("speech", 16_000, 1, {"kbps": 8}),
