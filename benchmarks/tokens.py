@@ -1,7 +1,7 @@
 """Measure the image tokenizers as codecs, from real files, beside `wave` and WebP of as many bytes.
 
-    python benchmarks/tokenizers.py kodak
-    python benchmarks/tokenizers.py kodak --names vq,bsq --every 4 --csv rows.csv --pictures out/
+    python benchmarks/tokens.py kodak
+    python benchmarks/tokens.py kodak --names vq,bsq --every 4 --csv rows.csv --pictures out/
 
 A row is the mean over the pictures at one quality: bits per pixel of whole files, PSNR, MS-SSIM, the part of
 the ids in use (for codes of numbers, of the values within the range seen), CPU milliseconds in process with
