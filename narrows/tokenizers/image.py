@@ -399,11 +399,6 @@ def vq() -> ImageTokenizer:
     return ImageTokenizer("vq")
 
 
-def bsq() -> ImageTokenizer:
-    """`bsq`: ids whose bits are signs on a sphere."""
-    return ImageTokenizer("bsq")
-
-
 def walloc() -> ImageTokenizer:
     """`walloc`: companded coefficients of a linear map of the wavelet packet."""
     return ImageTokenizer("walloc")
