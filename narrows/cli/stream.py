@@ -66,6 +66,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
 def _encode(parser: argparse.ArgumentParser) -> None:
     _add_source(parser)
     _add_codec(parser)
+    parser.add_argument("--strip", action="store_true", help="leave out the tags of the input")
     _add_output(parser, "the .nrws; default stdout")
 
 
@@ -156,8 +157,9 @@ def encode(args: argparse.Namespace, terminal: Terminal) -> int:
         raise OptionError(f"{path} is both input and output")
     source = _source(args)
     with _first_interrupt() as stop:
+        tags = {} if args.strip else source.tags
         num_samples, num_bytes = record(
-            source.blocks, _encoder(args, source), path, force=args.force, stop=stop.is_set
+            source.blocks, _encoder(args, source), path, tags=tags, force=args.force, stop=stop.is_set
         )
     seconds = num_samples / source.sample_rate_hz
     if path != "-":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from types import MappingProxyType
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,21 @@ _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _WAV_FORMATS = {(_PCM, 8): "u8", (_PCM, 16): "s16le", (_PCM, 24): "s24le", (_PCM, 32): "s32le"}
 _WAV_FORMATS |= {(_FLOAT, 32): "f32le"}
 _MAX_CHUNK_BYTES = 1 << 20
+# Fields of LIST INFO by the names of narrows.files.audio.TAGS.
+_INFO = {
+    b"INAM": "title", b"IART": "artist", b"IPRD": "album", b"ITRK": "tracknumber", b"ICRD": "date",
+    b"IGNR": "genre", b"ICMT": "comment", b"ICOP": "copyright", b"ISFT": "software",
+}  # fmt: skip
+Tags = Mapping[str, str | list[str]]
+NO_TAGS: Tags = MappingProxyType({})
+
+
+class Wav(NamedTuple):
+    """What the head of a WAV says: format, bytes of samples (None: unknown), tags that stand before them."""
+
+    format: Format
+    num_bytes: int | None
+    tags: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +103,18 @@ def read_blocks(
         left = size if num_bytes is None else left - size
 
 
-def open_wav(file: BinaryIO) -> tuple[Format, int | None]:
-    """Read the head of a WAV up to its samples: their format, and how many bytes they have.
+def open_wav(file: BinaryIO) -> Wav:
+    """Read the head of a WAV up to its samples.
 
-    None where the length is not known: writers to pipes put 0 or about the largest number there, and then
-    samples go on to the end of the file. Raises CorruptStream for what is no WAV, SignalError for samples of
-    another kind.
+    Their length is not known where a writer to a pipe put 0 or about the largest number there; samples then
+    go on to the end of the file. Raises CorruptStream for what is no WAV, SignalError for samples of another
+    kind.
     """
     head = _read_up_to(file, 12)
     if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
         raise CorruptStream("not a WAV file: it does not begin with RIFF....WAVE", 0)
     fmt: Format | None = None
+    tags: dict[str, str] = {}
     total, long_size, position = int.from_bytes(head[4:8], "little"), None, 12
     while True:
         head = _read_up_to(file, 8)
@@ -108,10 +125,11 @@ def open_wav(file: BinaryIO) -> tuple[Format, int | None]:
             if fmt is None:
                 raise CorruptStream("a WAV file whose samples come before their format")
             if size == _UNKNOWN_BYTES and long_size is not None:
-                return fmt, long_size
+                return Wav(fmt, long_size, tags)
             # No samples and more behind them is an empty sound; else the writer did not know.
             empty = size == 0 and position < total < _LEAST_UNKNOWN_BYTES
-            return fmt, size if empty or 0 < size < _LEAST_UNKNOWN_BYTES else None
+            known = empty or 0 < size < _LEAST_UNKNOWN_BYTES
+            return Wav(fmt, size if known else None, tags)
         if size > _MAX_CHUNK_BYTES:
             raise CorruptStream(f"a chunk of {size:,} bytes before the samples of a WAV file")
         body = _read_up_to(file, size + size % 2)
@@ -120,6 +138,24 @@ def open_wav(file: BinaryIO) -> tuple[Format, int | None]:
             fmt = _wav_format(body)
         elif name == b"ds64" and len(body) >= 16:  # EBU Tech 3306: lengths above 32 bits
             long_size = int.from_bytes(body[8:16], "little")
+        elif name == b"LIST":
+            tags |= _tags(body)
+
+
+def tags_behind(file: BinaryIO, num_bytes: int) -> dict[str, str]:
+    """The tags behind the samples of a WAV that seeks; `file` stands, and is left, where samples begin."""
+    begin = file.tell()
+    end, at = file.seek(0, 2), begin + num_bytes + num_bytes % 2
+    tags: dict[str, str] = {}
+    while at + 8 <= end:
+        file.seek(at)
+        head = _read_up_to(file, 8)
+        size = int.from_bytes(head[4:], "little")
+        if head[:4] == b"LIST" and size <= _MAX_CHUNK_BYTES:
+            tags |= _tags(_read_up_to(file, size))
+        at += 8 + size + size % 2
+    file.seek(begin)
+    return tags
 
 
 def is_wav(head: bytes) -> bool:
@@ -127,15 +163,16 @@ def is_wav(head: bytes) -> bool:
     return head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE"
 
 
-def wav_head(fmt: Format, num_bytes: int = _UNKNOWN_BYTES) -> bytes:
-    """The head of a WAV: 44 bytes. Without `num_bytes` the length is that of a stream: unknown."""
+def wav_head(fmt: Format, num_bytes: int = _UNKNOWN_BYTES, tags: Tags = NO_TAGS) -> bytes:
+    """The head of a WAV: 44 bytes, and the tags. Without `num_bytes` the length is a stream's: unknown."""
     kind = _FLOAT if fmt.sample == "f32le" else _PCM
     bits = 8 * _WIDTHS[fmt.sample]
-    total = min(num_bytes + 36, _UNKNOWN_BYTES)
+    info = _info(tags)
+    total = min(num_bytes + 36 + len(info), _UNKNOWN_BYTES)
     rate = fmt.sample_rate_hz
     body = struct.pack("<HHIIHH", kind, fmt.channels, rate, rate * fmt.frame_bytes, fmt.frame_bytes, bits)
     head = b"RIFF" + struct.pack("<I", total) + b"WAVEfmt " + struct.pack("<I", 16) + body
-    return head + b"data" + struct.pack("<I", min(num_bytes, _UNKNOWN_BYTES))
+    return head + info + b"data" + struct.pack("<I", min(num_bytes, _UNKNOWN_BYTES))
 
 
 class Writer:
@@ -144,11 +181,13 @@ class Writer:
     Where the file seeks, `close` puts the length into the head; on a pipe it stays unknown.
     """
 
-    def __init__(self, file: BinaryIO, fmt: Format, *, wav: bool) -> None:
-        self._file, self._format, self._wav = file, fmt, wav
-        self._num_bytes = 0
+    def __init__(self, file: BinaryIO, fmt: Format, *, wav: bool, tags: Tags = NO_TAGS) -> None:
+        self._file, self._format, self._wav, self._tags = file, fmt, wav, tags
+        self._num_bytes = self._head_bytes = 0
         if wav:
-            file.write(wav_head(fmt))
+            head = wav_head(fmt, tags=tags)
+            self._head_bytes = len(head)
+            file.write(head)
 
     def write(self, samples: Samples) -> None:
         """Samples, [time, channels], float or int16."""
@@ -163,8 +202,8 @@ class Writer:
             if self._num_bytes % 2:
                 self._file.write(b"\0")
             end = self._file.tell()
-            self._file.seek(end - self._num_bytes - self._num_bytes % 2 - 44)
-            self._file.write(wav_head(self._format, self._num_bytes))
+            self._file.seek(end - self._num_bytes - self._num_bytes % 2 - self._head_bytes)
+            self._file.write(wav_head(self._format, self._num_bytes, self._tags))
             self._file.seek(end)
         self._file.flush()
 
@@ -232,6 +271,32 @@ def _wav_format(body: bytes) -> Format:
         return Format(_WAV_FORMATS[kind, bits], rate, channels)
     except OptionError as error:
         raise CorruptStream(f"WAV file: {error}") from None
+
+
+def _tags(body: bytes) -> dict[str, str]:
+    """What a LIST chunk of kind INFO holds, as far as it has a name here; other lists hold nothing."""
+    tags, at = {}, 4
+    while body[:4] == b"INFO" and at + 8 <= len(body):
+        size = int.from_bytes(body[at + 4 : at + 8], "little")
+        data = body[at + 8 : at + 8 + size].split(b"\0", 1)[0]
+        if data and (name := _INFO.get(body[at : at + 4])):
+            try:
+                tags[name] = data.decode()
+            except UnicodeDecodeError:
+                tags[name] = data.decode("latin-1")
+        at += 8 + size + size % 2
+    return tags
+
+
+def _info(tags: Tags) -> bytes:
+    """The inverse, empty without tags; those that WAV has no field for are left out."""
+    body = b"INFO"
+    for field, name in _INFO.items():
+        value = tags.get(name, "")
+        text = (value if isinstance(value, str) else "; ".join(value)).replace("\0", "").encode()
+        if text:
+            body += field + struct.pack("<I", len(text) + 1) + text + b"\0" + b"\0" * ((len(text) + 1) % 2)
+    return b"LIST" + struct.pack("<I", len(body)) + body if len(body) > 4 else b""
 
 
 def _read_up_to(file: BinaryIO, size: int) -> bytes:

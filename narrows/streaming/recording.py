@@ -16,6 +16,7 @@ from narrows.files import output
 from narrows.limits import Limits
 from narrows.signals import Array
 from narrows.stream import codec_of
+from narrows.streaming.pcm import NO_TAGS, Tags
 from narrows.streaming.udp import Ahead
 
 CHUNK_S = 1.0
@@ -30,11 +31,13 @@ class Recording:
     END, and leaves the file open.
     """
 
-    def __init__(self, file: BinaryIO, header: bytes, *, note: str = "") -> None:
+    def __init__(self, file: BinaryIO, header: bytes, *, note: str = "", tags: Tags = NO_TAGS) -> None:
         _, parsed = container.read_preamble(container.Input(header))
         self._codec = _streaming(parsed)
         self._session: Decoder = self._codec.decoder(parsed)  # knows how long packets are; decodes nothing
         self._writer = container.Writer(file, parsed, live=True)
+        if tags:
+            self._writer.metadata(Kind.TAGS, container.tags_bytes(tags))
         if note:
             self._writer.metadata(Kind.NOTE, note.encode())
         self._packets: list[Packet] = []
@@ -94,6 +97,7 @@ def record(
     encoder: Encoder,
     path: str,
     *,
+    tags: Tags = NO_TAGS,
     force: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[int, int]:
@@ -105,7 +109,7 @@ def record(
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(Ahead(blocks))
         file = sys.stdout.buffer if path == "-" else stack.enter_context(output.live(path, force=force))
-        recording = Recording(file, encoder.header)
+        recording = Recording(file, encoder.header, tags=tags)
         try:
             while not stop():
                 more, block = reader.take(_POLL_S)
@@ -137,6 +141,12 @@ class Replay:
         if self.header.media != Media.AUDIO:
             raise UnsupportedStream(f"this is {self.header.media.name.lower()}, not audio")
         self._codec = _streaming(self.header)
+
+    @property
+    def tags(self) -> Tags:
+        """Those that have been passed: all that stand before the samples."""
+        found: Tags = self._reader.metadata.get("tags", {})
+        return found
 
     @property
     def damage(self) -> list[CorruptStream]:

@@ -44,10 +44,11 @@ class FileSink:
         *,
         sample: str | None,
         stack: contextlib.ExitStack | None = None,
+        tags: pcm.Tags = pcm.NO_TAGS,
     ) -> None:
         self._stack = stack or contextlib.ExitStack()
         fmt = pcm.Format(sample or SAMPLE, rate_hz, channels)
-        self._writer = pcm.Writer(file, fmt, wav=sample is None)
+        self._writer = pcm.Writer(file, fmt, wav=sample is None, tags=tags)
 
     def write(self, samples: Array) -> None:
         self._writer.write(samples)
@@ -150,7 +151,7 @@ def replay(
             sink = Speaker(rate_hz, channels, paced=True)
         else:
             file = sys.stdout.buffer if path == "-" else stack.enter_context(output.atomic(path, force=force))
-            sink = FileSink(file, rate_hz, channels, sample=sample)
+            sink = FileSink(file, rate_hz, channels, sample=sample, tags=source.tags)
         stack.callback(sink.close)
         for block in source:
             sink.write(block)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
 from narrows import files
@@ -19,12 +19,16 @@ BLOCK_S = 0.02
 
 @dataclass(frozen=True)
 class Source:
-    """Blocks [time, channels] of 20 ms, and what they are. `live`: they come at the pace of the clock."""
+    """Blocks [time, channels] of 20 ms, and what they are. `live`: they come at the pace of the clock.
+
+    `tags` are those that can be known before the samples: of a WAV through a pipe, what stands before them.
+    """
 
     sample_rate_hz: int
     channels: int
     blocks: Iterator[Array]
     live: bool = False
+    tags: Mapping[str, str | list[str]] = field(default_factory=dict)
 
 
 def open_source(path: str, fmt: pcm.Format | None = None, limits: Limits = Limits()) -> Source:
@@ -39,13 +43,17 @@ def open_source(path: str, fmt: pcm.Format | None = None, limits: Limits = Limit
     head = _head(file)
     rest = cast(BinaryIO, _Joined(head, file))
     if pcm.is_wav(head):
-        return _blocks(rest, *pcm.open_wav(rest))
+        wav = pcm.open_wav(rest)
+        if wav.num_bytes is not None and file.seekable():
+            wav.tags.update(pcm.tags_behind(file, wav.num_bytes))
+        return _blocks(rest, *wav)
     if path != "-":
         file.close()
     whole = files.read(io.BytesIO(rest.read()) if path == "-" else path, limits=limits, as_medium="audio")
     if not isinstance(whole, Audio):
         raise SignalError("is no sound")
-    return Source(whole.sample_rate_hz, whole.channels, _cut(whole.samples, whole.sample_rate_hz))
+    blocks = _cut(whole.samples, whole.sample_rate_hz)
+    return Source(whole.sample_rate_hz, whole.channels, blocks, tags=whole.meta.get("tags", {}))
 
 
 def open_input(path: str) -> BinaryIO:
@@ -68,9 +76,10 @@ def open_microphone(fmt: pcm.Format, name: str | None = None) -> Source:
     return Source(fmt.sample_rate_hz, fmt.channels, blocks, live=True)
 
 
-def _blocks(file: Any, fmt: pcm.Format, num_bytes: int | None = None) -> Source:
+def _blocks(file: Any, fmt: pcm.Format, num_bytes: int | None = None, tags: pcm.Tags = pcm.NO_TAGS) -> Source:
     size = max(round(BLOCK_S * fmt.sample_rate_hz), 1)
-    return Source(fmt.sample_rate_hz, fmt.channels, pcm.read_blocks(file, fmt, size, num_bytes))
+    blocks = pcm.read_blocks(file, fmt, size, num_bytes)
+    return Source(fmt.sample_rate_hz, fmt.channels, blocks, tags=tags)
 
 
 def _cut(samples: Array, sample_rate_hz: int) -> Iterator[Array]:

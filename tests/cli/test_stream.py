@@ -127,6 +127,35 @@ def test_other_sound_files_are_read_whole(sound, tmp_path):
     assert narrows.decode(coded).num_samples == len(sound)
 
 
+@pytest.mark.parametrize(
+    ("extension", "behind"),
+    [(".wav", False), (".wav", True), (".flac", False)],
+    ids=["wav", "behind", "flac"],
+)
+def test_tags_are_kept_unless_stripped(extension, behind, sound, tmp_path, capsys):
+    soundfile = pytest.importorskip("soundfile")
+    source, coded, back = tmp_path / f"a{extension}", tmp_path / "a.nrws", tmp_path / "b.wav"
+    tags = {"title": "Überfahrt", "artist": "odd"}
+    with soundfile.SoundFile(source, "w", 16_000, 1, "PCM_16") as file:
+        if behind:
+            file.write(sound)
+        for name, text in tags.items():
+            setattr(file, name, text)
+        if not behind:
+            file.write(sound)
+    assert here("encode", source, "--codec", "pcm", "-o", coded) == 0
+    with narrows.open(coded) as stream:
+        assert stream.metadata.get("tags", {}) == tags
+    assert here("decode", coded, "-o", back) == 0
+    with soundfile.SoundFile(back) as file:
+        assert {name: text for name, text in file.copy_metadata().items() if text} == tags
+        assert np.array_equal(file.read(dtype="int16"), sound)
+    assert here("encode", source, "--codec", "pcm", "--strip", "-f", "-o", coded) == 0
+    with narrows.open(coded) as stream:
+        assert "tags" not in stream.metadata
+    capsys.readouterr()
+
+
 def test_a_file_is_not_coded_into_itself(sound, tmp_path):
     path = tmp_path / "a.wav"
     path.write_bytes(as_wav(sound))

@@ -74,7 +74,7 @@ def test_wav_is_that_of_the_standard_library(sample, tmp_path):
         data = other.readframes(100)
     assert data == pcm.encode(numbers(2), fmt)
     with path.open("rb") as file:
-        assert pcm.open_wav(file) == (fmt, len(data))
+        assert pcm.open_wav(file) == (fmt, len(data), {})
 
 
 def test_wav_through_a_pipe_has_no_length_and_is_read_to_its_end():
@@ -82,7 +82,7 @@ def test_wav_through_a_pipe_has_no_length_and_is_read_to_its_end():
     data = pcm.wav_head(fmt) + pcm.encode(numbers(1), fmt)
     assert data[40:44] == b"\xff\xff\xff\xff"
     pipe = Trickle(data)
-    assert pcm.open_wav(pipe) == (fmt, None)
+    assert pcm.open_wav(pipe) == (fmt, None, {})
     assert sum(len(block) for block in pcm.read_blocks(pipe, fmt, 33)) == 100
 
 
@@ -92,7 +92,7 @@ def test_float_and_extensible_wavs_with_other_chunks(tmp_path):
         path = tmp_path / "b.wav"
         soundfile.write(path, numbers(2), 48_000, subtype=subtype, format=file_format)
         with path.open("rb") as file:
-            fmt, num_bytes = pcm.open_wav(file)
+            fmt, num_bytes, _ = pcm.open_wav(file)
             (block,) = pcm.read_blocks(file, fmt, 100, num_bytes)
         assert (fmt.sample_rate_hz, fmt.channels) == (48_000, 2)
         assert np.abs(block[:100] - numbers(2)).max() < 1e-6
@@ -119,7 +119,7 @@ def test_what_is_no_wav(data):
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_wav_or_refused(data):
     try:
-        fmt, num_bytes = pcm.open_wav(io.BytesIO(b"RIFF\0\0\0\0WAVE" + data))
+        fmt, num_bytes, _ = pcm.open_wav(io.BytesIO(b"RIFF\0\0\0\0WAVE" + data))
     except (CorruptStream, SignalError):
         return
     assert isinstance(fmt, pcm.Format)
@@ -151,7 +151,7 @@ def test_chunks_behind_the_samples_are_no_sound():
 
     def heard(data, block=33):
         file = Trickle(data)
-        found, num_bytes = pcm.open_wav(file)
+        found, num_bytes, _ = pcm.open_wav(file)
         return sum(len(part) for part in pcm.read_blocks(file, found, block, num_bytes))
 
     def with_riff_size(data, size):
@@ -173,6 +173,54 @@ def test_rf64_has_its_length_in_a_chunk_of_its_own():
     long = b"ds64" + (28).to_bytes(4, "little") + bytes(8) + len(samples).to_bytes(8, "little") + bytes(12)
     head = pcm.wav_head(fmt)
     file = Trickle(b"RF64" + head[4:12] + long + head[12:] + samples + b"LIST\4\0\0\0abcd")
-    found, num_bytes = pcm.open_wav(file)
+    found, num_bytes, _ = pcm.open_wav(file)
     assert (found, num_bytes) == (fmt, 200)
     assert sum(len(part) for part in pcm.read_blocks(file, found, 7, num_bytes)) == 100
+
+
+TAGS = {"title": "Überfahrt", "artist": "odd", "comment": "a comment", "date": "2026"}
+
+
+@pytest.mark.parametrize("seekable", [False, True])
+def test_tags_stand_before_the_samples_and_survive_a_length_that_comes_late(seekable, tmp_path):
+    soundfile = pytest.importorskip("soundfile")
+    fmt, samples = pcm.Format("s16le", 16_000, 1), numbers(1)
+    path = tmp_path / "a.wav"
+    if seekable:
+        with path.open("wb") as file:
+            writer = pcm.Writer(file, fmt, wav=True, tags=TAGS | {"mood": "calm", "album": ["one", "two"]})
+            for first in range(0, 99, 9):
+                writer.write(samples[first : first + 9])
+            writer.close()
+        with soundfile.SoundFile(path) as found:
+            told = {name: text for name, text in found.copy_metadata().items() if text}
+            assert (found.frames, told) == (99, TAGS | {"album": "one; two"})
+        wav = pcm.open_wav(io.BytesIO(path.read_bytes()))
+        assert wav == (fmt, 198, TAGS | {"album": "one; two"})
+    else:
+        data = pcm.wav_head(fmt, tags=TAGS) + pcm.encode(samples, fmt)
+        pipe = Trickle(data)
+        assert pcm.open_wav(pipe) == (fmt, None, TAGS)
+        assert sum(len(block) for block in pcm.read_blocks(pipe, fmt, 33)) == 100
+
+
+def test_tags_behind_the_samples_are_found_where_a_file_seeks():
+    fmt, samples = pcm.Format("s16le", 16_000, 1), bytes(199)
+    title = b"LIST" + (15).to_bytes(4, "little") + b"INFOINAM\3\0\0\0\xfcb\0" + b"\0"
+    file = io.BytesIO(pcm.wav_head(fmt, 199) + samples + b"\0" + b"junk\1\0\0\0ab" + title)
+    assert pcm.open_wav(file) == (fmt, 199, {})
+    begin = file.tell()
+    assert pcm.tags_behind(file, 199) == {"title": "\xfcb"}  # neither UTF-8 nor in vain
+    assert file.tell() == begin
+    assert pcm.tags_behind(file, 2**64) == {}
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_tags_or_none(data):
+    fmt = pcm.Format("s16le", 16_000, 1)
+    chunk = b"LIST" + (4 + len(data)).to_bytes(4, "little") + b"INFO" + data + b"\0" * (len(data) % 2)
+    head = pcm.wav_head(fmt, 0)
+    wav = pcm.open_wav(io.BytesIO(head[:36] + chunk + head[36:] + chunk))
+    assert wav.format == fmt
+    assert all(isinstance(text, str) and text for text in wav.tags.values())
+    assert pcm.open_wav(io.BytesIO(pcm.wav_head(fmt, 0, wav.tags))).tags == wav.tags
