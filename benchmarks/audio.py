@@ -38,6 +38,7 @@ METRICS = {
 }  # fmt: skip
 _OURS = {"speech": "speech", "music": "music"}
 _LOSS_KBPS = 12
+_REPEATED = ", packets repeated"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -213,7 +214,8 @@ def _renamed(codec: str) -> str:
 
 
 def _loss_table(kind: str, sounds: list[Clip], ours: str, options: argparse.Namespace) -> str:
-    """PESQ and STOI under loss, ours and Opus with its own concealment, the same packets lost in both.
+    """PESQ and STOI under loss, ours and Opus with its own concealment, the same packets lost in both; and
+    ours where a lost packet is the last one once more.
 
     With redundancy also both sides' repair, copies and in-band FEC, all of it within the same bytes.
     """
@@ -242,6 +244,9 @@ def _loss_table(kind: str, sounds: list[Clip], ours: str, options: argparse.Name
                 coded["Opus + FEC"] = _with_fec(opus, clip, row, loss, lost)
             for name, session in sessions.items():
                 coded[name] = audio_ours.decode(session, len(clip.samples), lost)
+            if ours and loss:
+                plain = audio_ours.decode(sessions[ours], len(clip.samples), lost, repeat=True)
+                coded[f"{ours}{_REPEATED}"] = plain
             for name, one in coded.items():
                 delay = row.delay_samples if name.startswith("Opus") else 0
                 found.setdefault((loss, name), []).append(
@@ -257,9 +262,21 @@ def _loss_table(kind: str, sounds: list[Clip], ours: str, options: argparse.Name
                 pairs = zip(rows, found[loss, "Opus"], strict=True)
                 cells[-1] += "  " + interval([getattr(a, m) - getattr(b, m) for a, b in pairs], METRICS[m][1])
         body.append(cells)
+    gains = []
+    for loss in options.loss if ours else ():
+        pairs = list(zip(found[loss, ours], found[loss, ours + _REPEATED], strict=True))
+        cells = [
+            interval([getattr(a, m) - getattr(b, m) for a, b in pairs], METRICS[m][1])
+            for m in ("pesq_wb", "stoi", "lmd_db")
+        ]
+        gains.append([f"{100 * loss:g} %", *cells])
     burst = f"mean burst {options.burst:g}" if options.burst else "independent"
     title = f"\n## {kind}, {nominal:g} kbit/s, {burst} losses, seed {options.seed}, {opus.version}\n\n"
-    return title + "\n".join(markdown(["loss", "codec", "kbit/s", "PESQ-WB", "STOI", "LMD dB"], body))
+    shown = markdown(["loss", "codec", "kbit/s", "PESQ-WB", "STOI", "LMD dB"], body)
+    if gains:
+        shown += ["", "### concealment minus repetition, paired, 95 %", ""]
+        shown += markdown(["loss", "PESQ-WB", "STOI", "LMD dB"], gains)
+    return title + "\n".join(shown)
 
 
 def _with_fec(opus: Opus, clip: Clip, row: Row, loss: float, lost: Sequence[bool]) -> Coded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,10 +40,11 @@ def encode(name: str, samples: Samples, sample_rate_hz: int, **options: Any) -> 
     return Session(encoder.header, packets, time.process_time() - begin)
 
 
-def decode(session: Session, num_samples: int, lost: Sequence[bool] = ()) -> Coded:
+def decode(session: Session, num_samples: int, lost: Sequence[bool] = (), *, repeat: bool = False) -> Coded:
     """The samples of a session; packets that `lost` names never come: a copy is decoded, or all is concealed.
 
-    That needs a jitter buffer that waits for the packets with the copies, one or two more.
+    Copies need a jitter buffer that waits for the packets with them, one or two more. With `repeat` what the
+    decoder would conceal is the last packet once more, in full: the plainest concealment there is.
     """
     begin = time.process_time()
     decoder = narrows.decoder(session.header)
@@ -50,8 +52,14 @@ def decode(session: Session, num_samples: int, lost: Sequence[bool] = ()) -> Cod
     came = [packet for packet, away in zip(session.packets, gone, strict=True) if not away]
     copies = {copy.seq: copy for packet in came for copy in copy_packets(packet)}
     blocks = []
+    heard: Packet | None = None
     for packet, away in zip(session.packets, gone, strict=True):
-        blocks.append(decoder.push(copies.get(packet.seq) if away else packet))
+        played = copies.get(packet.seq) if away else packet
+        if played is None and repeat and heard is not None:
+            played = replace(packet, payload=heard.payload, copies=())
+        else:
+            heard = packet if not away else heard
+        blocks.append(decoder.push(played))
     blocks.append(decoder.finish())
     samples = np.concatenate(blocks)[:num_samples]
     decode_cpu_s = time.process_time() - begin
