@@ -157,6 +157,25 @@ def test_a_session_is_small(name: str, rate: int, channels: int) -> None:
     assert len(decoder.save()) < limit
 
 
+@pytest.mark.parametrize(
+    ("name", "rate", "channels", "frames"),
+    [("speech", 16_000, 1, 11), ("speech", 24_000, 1, 7), ("music", 48_000, 1, 15), ("music", 48_000, 2, 7)],
+)
+def test_a_session_is_small_up_to_so_many_frames_a_packet(
+    name: str, rate: int, channels: int, frames: int
+) -> None:
+    limit = (16 if name == "speech" else 64) * 1024
+    encoder = session(name, rate, channels, packet_frames=frames, redundancy=1)
+    decoder = narrows.decoder(encoder.header)
+    samples, step = sound(rate, channels, 0.02 * (2 * frames + 1)), rate // 50 - 1
+    sizes = []
+    for first in range(0, len(samples), step):
+        for packet in encoder.push(samples[first : first + step]):
+            decoder.push(packet)
+        sizes.append(max(len(encoder.save()), len(decoder.save())))
+    assert limit / 2 < max(sizes) < limit
+
+
 # ---- rates
 
 

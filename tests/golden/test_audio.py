@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from golden.make_audio import CASES, FILE, crc32, sound, vector
 
 import narrows
+from narrows import _core
 from narrows.contracts import Packet
 
 VECTORS = json.loads(FILE.read_text())
@@ -50,6 +53,25 @@ def test_packets_decode_to_the_same_samples(golden: dict[str, Any]) -> None:
 @pytest.mark.parametrize("golden", VECTORS, ids=IDS)
 def test_sound_gives_the_same_packets(golden: dict[str, Any]) -> None:
     assert vector(golden["codec"], golden["rate_hz"], golden["channels"], golden["options"]) == golden
+
+
+@pytest.fixture
+def _isa() -> Iterator[None]:
+    before = _core.isa()
+    yield
+    _core.set_isa(before)
+
+
+@pytest.mark.usefixtures("_isa")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512", "neon"])
+def test_neither_instructions_nor_threads_change_packets_or_samples(isa: str, threads: int) -> None:
+    if isa not in _core.available_isas():
+        pytest.skip(f"this machine has no {isa}")
+    _core.set_isa(isa)
+    with ThreadPoolExecutor(threads) as pool:
+        made = list(pool.map(lambda case: vector(*case), CASES))
+    assert made == VECTORS
 
 
 def test_the_sound_has_what_it_should() -> None:
