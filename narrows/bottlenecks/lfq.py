@@ -37,8 +37,8 @@ def unpack(ids: Tensor, length: int) -> Tensor:
 
 
 def soft_bit_entropy(p: Tensor) -> Tensor:
-    """Return the entropy of each bit that is 1 with probability `p`, in nats."""
-    return -(torch.special.xlogy(p, p) + torch.special.xlogy(1 - p, 1 - p))
+    """Return the entropy of each bit that is 1 with probability `p`, in nats; the gradient at 0 and 1 is finite."""
+    return -(_times_log(p) + _times_log(1 - p))
 
 
 def usage_entropy(p: Tensor, group: int = 9) -> Tensor:
@@ -52,9 +52,13 @@ def usage_entropy(p: Tensor, group: int = 9) -> Tensor:
         joint = torch.ones_like(part[:, :1])
         for bit in part.unbind(1):
             joint = torch.cat([joint * (1 - bit)[:, None], joint * bit[:, None]], dim=1)
-        mean = joint.mean(0)
-        total = total - torch.special.xlogy(mean, mean).sum()
+        total = total - _times_log(joint.mean(0)).sum()
     return total
+
+
+def _times_log(p: Tensor) -> Tensor:
+    """Return p log p. xlogy has the slope -inf at 0, and a saturated sigmoid makes NaN of it."""
+    return p * p.clamp(min=torch.finfo(p.dtype).tiny).log()
 
 
 class SignCode(Bottleneck):

@@ -146,6 +146,20 @@ def test_k15_soft_entropy_of_a_code() -> None:
     assert 0 <= float(sharp.losses["entropy"]) < 1e-6
 
 
+@pytest.mark.parametrize("size", [1.0, 30.0, 1e4])
+def test_k15_sharp_bits_have_finite_gradients(size: float) -> None:
+    """In float32 a logit of 20 is a probability of 1, where p log p has no slope."""
+    for code in (LFQ(4), LFQ(4, tau=100.0), BSQ(4, tau=100.0)):
+        z = (size * seeded(6, 4).float()).requires_grad_()
+        losses = code.relax(z).losses
+        (losses["entropy"] - losses["usage"]).backward()
+        assert bool(torch.isfinite(z.grad).all())
+    # All items alike: most codes have a mean probability of 0.
+    z = torch.full((6, 4), size, requires_grad=True)
+    (-LFQ(4, tau=100.0).relax(z).losses["usage"]).backward()
+    assert bool(torch.isfinite(z.grad).all())
+
+
 def test_usage_is_the_entropy_of_the_mean_distribution() -> None:
     p = torch.rand(50, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     codes = torch.tensor(list(np.ndindex(*[2] * 6)), dtype=torch.float64)
