@@ -319,6 +319,7 @@ class Receiver:
             self.counts["refused"] += 1
         else:
             self.counts["without_header"] += 1
+            self.problem = "packets came, but not the header of their stream"
             self._pending.append((byte, datagram, now_s, address))
         # Of another session with the same byte, perhaps: its header settles it.
         return self._request(byte, now_s, address)

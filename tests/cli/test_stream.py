@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import wave
 from pathlib import Path
@@ -17,6 +18,8 @@ import pytest
 import narrows
 from narrows import registry
 from narrows.cli.main import main
+from narrows.contracts import Packet
+from narrows.streaming import wire
 
 TESTS = Path(__file__).parents[1]
 MAIN = """
@@ -303,6 +306,26 @@ def test_interrupting_both_sides_ends_both_well(sound, tmp_path):
 def test_receiving_nothing_is_a_no(tmp_path, capsys):
     assert here("receive", "--listen", free_port(), "-o", tmp_path / "a.wav", "--idle-s", "0.3") == 1
     assert "nothing was received" in capsys.readouterr().err
+    assert not (tmp_path / "a.wav").exists()
+
+
+def test_packets_without_their_header_are_said_to_be_so(tmp_path, capsys):
+    port, ended = free_port(), threading.Event()
+    packet = wire.pack(Packet(0, 0, 0, b"x", key=True), wire.Stream(b"unknown", 3))
+
+    def send():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            while not ended.wait(0.02):
+                one.sendto(packet, ("127.0.0.1", port))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        assert here("receive", "--listen", port, "-o", tmp_path / "a.wav", "--idle-s", "0.5") == 1
+    finally:
+        ended.set()
+        sender.join()
+    assert "not the header of their stream" in capsys.readouterr().err
     assert not (tmp_path / "a.wav").exists()
 
 

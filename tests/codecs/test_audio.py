@@ -253,6 +253,7 @@ def test_a_block_that_does_not_fit_is_refused_and_changes_nothing() -> None:
     ):
         with pytest.raises(narrows.SignalError):
             encoder.push(block)
+    assert encoder.push(np.zeros((0, 1), np.float32)) == []
     assert encoder.save() == before
     assert encoder.push(narrows.Audio(np.zeros(10, np.int16), 16_000)) == []
 

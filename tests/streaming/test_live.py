@@ -234,6 +234,7 @@ def test_requests_are_few():
     ]
     assert len(answers) == 10  # five a second
     assert receiver.counts["without_header"] == 100
+    assert "not the header" in receiver.problem
 
 
 def test_a_header_that_fits_no_datagram_is_refused_at_the_start():
