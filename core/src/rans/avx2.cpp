@@ -2,6 +2,8 @@
 // the format: an encoder that appends words and a decoder that walks them back need no masked stores.
 #include <immintrin.h>
 
+#include <type_traits>
+
 #include "rans/vectors.hpp"
 
 namespace narrows {
@@ -89,15 +91,19 @@ template <typename Position>
     return _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0x88));
 }
 
+// Calls visit with the constants 0 to kVectors - 1.
+template <uint32_t kVectors, typename Visit, uint32_t v = 0>
+[[gnu::always_inline]] inline void for_each_vector(Visit visit) {
+    visit(std::integral_constant<uint32_t, v>{});
+    if constexpr (v + 1 < kVectors) for_each_vector<kVectors, Visit, v + 1>(visit);
+}
+
 // ---- Encoder ----
 
-// Symbols are planned a block at a time: the plans of a block wait for nothing, and the states then wait for
-// little but each other.
-constexpr uint32_t kBlock = 256;
-
+// Symbols are planned a group ahead: a plan waits for nothing, and states then wait for little but each other.
 struct Plan {
-    alignas(32) uint32_t at[kBlock];    // of encode_quotients
-    alignas(32) uint32_t rest[kBlock];  // low << 8 | shift
+    alignas(32) uint32_t at[kMaxLanes];    // of encode_quotients
+    alignas(32) uint32_t rest[kMaxLanes];  // low << 8 | shift
 };
 
 [[gnu::always_inline]] inline __m256i load_symbols(const int8_t* p) {
@@ -126,31 +132,25 @@ template <typename Symbol, typename Index>
     return closed;
 }
 
-// `n` symbols from `first`, a multiple of 8 and at most kBlock.
+// Eight symbols. Returns the lanes that are escapes.
 template <bool kShifts, typename Symbol, typename Index>
-[[gnu::always_inline]] inline void plan(EncodeJob<Symbol, Index>& job, const TableView& view, uint32_t first,
-                                        uint32_t n, Plan& plan) {
-    for (uint32_t i = n; i > 0;) {
-        i -= 8;
-        const Index* index = job.index + first + i;
-        const Symbol* symbols = job.symbols + first + i;
-        const Halves record = look_up(view.encode_records, index);
-        const __m256i above = _mm256_sub_epi32(load_symbols(symbols), record.low);
-        const __m256i shift = _mm256_and_si256(record.high, _mm256_set1_epi32(7));
-        const __m256i count = _mm256_and_si256(_mm256_srli_epi32(record.high, 3), _mm256_set1_epi32(0x1FFF));
-        const __m256i token = _mm256_min_epu32(kShifts ? _mm256_srlv_epi32(above, shift) : above, count);
-        const uint32_t outside = mask_of(_mm256_cmpeq_epi32(token, count));
-        const __m256i at = _mm256_add_epi32(_mm256_srli_epi32(record.high, 16), token);
-        store(plan.at + i, _mm256_sub_epi32(at, _mm256_set1_epi32(-1)));
-        if constexpr (kShifts) {
-            const __m256i low = _mm256_sub_epi32(above, _mm256_sllv_epi32(token, shift));
-            store(plan.rest + i, _mm256_or_si256(_mm256_slli_epi32(low, 8), shift));
-        }
-        if (outside) [[unlikely]] {
-            job.closed |= plan_outside(view, symbols, index, outside, plan.at + i, plan.rest + i);
-            add_escapes(job, first + i, outside);
-        }
+[[gnu::always_inline]] inline uint32_t plan(EncodeJob<Symbol, Index>& job, const TableView& view, const Symbol* symbols,
+                                            const Index* index, uint32_t* at, uint32_t* rest) {
+    const Halves record = look_up(view.encode_records, index);
+    const __m256i above = _mm256_sub_epi32(load_symbols(symbols), record.low);
+    const __m256i shift = _mm256_and_si256(record.high, _mm256_set1_epi32(7));
+    const __m256i count = _mm256_and_si256(_mm256_srli_epi32(record.high, 3), _mm256_set1_epi32(0x1FFF));
+    const __m256i token = _mm256_min_epu32(kShifts ? _mm256_srlv_epi32(above, shift) : above, count);
+    const uint32_t outside = mask_of(_mm256_cmpeq_epi32(token, count));
+    const __m256i position = _mm256_add_epi32(_mm256_srli_epi32(record.high, 16), token);
+    store(at, _mm256_sub_epi32(position, _mm256_set1_epi32(-1)));
+    if constexpr (kShifts) {
+        const __m256i low = _mm256_sub_epi32(above, _mm256_sllv_epi32(token, shift));
+        store(rest, _mm256_or_si256(_mm256_slli_epi32(low, 8), shift));
     }
+    if (outside) [[unlikely]]
+        job.closed |= plan_outside(view, symbols, index, outside, at, rest);
+    return outside;
 }
 
 // What does not change from step to step.
@@ -161,9 +161,8 @@ struct Counts {
 // One symbol in each of 8 lanes. q = floor(x / g) is below 2^20. Half of x, rounded down, times nearly 2 / g in floats
 // falls short of x / g by at most 1 / g + .44, or 1 where g is 1 and all is exact: q comes out exact or one too small.
 template <bool kShifts>
-[[gnu::always_inline]] inline __m256i encode_step(__m256i x, const TableView& view, const uint32_t* at,
+[[gnu::always_inline]] inline __m256i encode_step(__m256i x, const Halves& entry,
                                                   const uint32_t* rest, const Counts& counts, uint16_t*& words) {
-    const Halves entry = look_up(view.encode_quotients, at);
     const __m256i most = _mm256_srli_epi32(entry.high, 16);  // g - 1
     __m256i base = _mm256_blend_epi16(entry.high, _mm256_setzero_si256(), 0xAA);
     const __m256i takes = _mm256_cmpgt_epi32(_mm256_srlv_epi32(x, counts.rest_bits), most);
@@ -204,16 +203,34 @@ uint32_t encode_vectors(EncodeJob<Symbol, Index>& job, Kernels::Encode<Symbol, I
     __m256i x[kVectors];
     for (uint32_t v = 0; v < kVectors; ++v)
         x[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(job.states + 8 * v));
-    Plan block;
-    while (end > 0) {
-        const uint32_t n = end % kBlock ? end % kBlock : kBlock;
-        end -= n;
-        plan<kShifts>(job, view, end, n, block);
-        for (uint32_t i = n; i > 0;) {
-            i -= kLanes;
-#pragma GCC unroll 4
-            for (uint32_t v = 0; v < kVectors; ++v)
-                x[v] = encode_step<kShifts>(x[v], view, block.at + i + 8 * v, block.rest + i + 8 * v, counts, words);
+    if (end > 0) {
+        end -= kLanes;
+        const Symbol* symbols = job.symbols + end;
+        const Index* index = job.index + end;
+        Plan plans[2];
+        uint32_t escapes = 0;
+        for (uint32_t i = 0; i < kLanes; i += 8)
+            escapes |= plan<kShifts>(job, view, symbols + i, index + i, plans[0].at + i, plans[0].rest + i) << i;
+        add_escapes(job, end, escapes);
+        Halves ahead = look_up(view.encode_quotients, plans[0].at);  // one turn ahead, so that few registers wait
+        for (uint32_t current = 0;; end -= kLanes) {
+            if (end > 0) {  // otherwise the first group is planned once more, for nothing
+                symbols -= kLanes;
+                index -= kLanes;
+            }
+            Plan& now = plans[current];
+            Plan& next = plans[current ^= 1];
+            escapes = 0;
+            for_each_vector<kVectors>([&](auto vector) __attribute__((always_inline)) {
+                constexpr uint32_t i = 8 * vector.value;
+                escapes |= plan<kShifts>(job, view, symbols + i, index + i, next.at + i, next.rest + i) << i;
+                const Halves entry = ahead;
+                ahead = look_up(view.encode_quotients, i + 8 < kLanes ? now.at + i + 8 : next.at);
+                x[i / 8] = encode_step<kShifts>(x[i / 8], entry, now.rest + i, counts, words);
+            });
+            if (end == 0) break;
+            if (escapes) [[unlikely]]
+                add_escapes(job, end - kLanes, escapes);
         }
     }
     for (uint32_t v = 0; v < kVectors; ++v)
@@ -268,6 +285,11 @@ struct Buckets {
           run_bits(_mm256_set1_epi32(static_cast<int>(view.bits - view.log2_buckets))),
           log2_buckets(_mm256_set1_epi32(static_cast<int>(view.log2_buckets))) {}
 
+    using Entry = Halves;
+    [[gnu::always_inline]] static Halves load(const TableView& view, const uint32_t* at) {
+        return look_up(view.buckets, at);
+    }
+
     template <typename Index>
     [[gnu::always_inline]] void locate(__m256i x, const Index* index, uint32_t* at) const {
         const __m256i run = _mm256_srlv_epi32(_mm256_and_si256(x, slot_mask), run_bits);
@@ -275,9 +297,9 @@ struct Buckets {
     }
 
     template <typename Index>
-    [[gnu::always_inline]] __m256i step(const TableView& view, __m256i x, const Index* index, const uint32_t* at,
+    [[gnu::always_inline]] __m256i step(const TableView& view, __m256i x, const Index* index, const Halves& entry,
                                         __m256i& value, uint32_t lane, uint32_t& escapes) const {
-        const auto [low, high] = look_up(view.buckets, at);
+        const auto [low, high] = entry;
         const __m256i slot = _mm256_and_si256(x, slot_mask);
         const __m256i field = _mm256_set1_epi32(kShifts ? 0x7FFF : 0xFFFF);
         const __m256i minus_one = _mm256_set1_epi32(-1);
@@ -319,15 +341,19 @@ struct Slots {
     __m256i base;
     explicit Slots(const TableView& view) : base(_mm256_set1_epi32(view.base)) {}
 
+    using Entry = __m256i;
+    [[gnu::always_inline]] static __m256i load(const TableView& view, const uint32_t* at) {
+        return look_up(view.slots, at);
+    }
+
     template <typename Index>
     [[gnu::always_inline]] void locate(__m256i x, const Index* index, uint32_t* at) const {
         store_positions(at, _mm256_or_si256(_mm256_slli_epi32(load_index(index), 12), _mm256_and_si256(x, slot_mask)));
     }
 
     template <typename Index>
-    [[gnu::always_inline]] __m256i step(const TableView& view, __m256i x, const Index*, const uint32_t* at,
+    [[gnu::always_inline]] __m256i step(const TableView&, __m256i x, const Index*, __m256i entry,
                                         __m256i& value, uint32_t, uint32_t&) const {
-        const __m256i entry = look_up(view.slots, at);
         value = _mm256_add_epi32(_mm256_and_si256(_mm256_srli_epi32(entry, 12), _mm256_set1_epi32(0xFF)), base);
         const __m256i q = _mm256_srli_epi32(x, 12);
         return _mm256_add_epi32(_mm256_mullo_epi32(_mm256_and_si256(entry, slot_mask), q),
@@ -362,22 +388,27 @@ uint32_t decode_vectors(DecodeJob<Symbol, Index>& job, Kernels::Decode<Symbol, I
     alignas(32) uint32_t at[kLanes];
     if (groups)
         for (uint32_t v = 0; v < kVectors; ++v) entries.locate(x[v], index + 8 * v, at + 8 * v);
-    // Vectors from high lanes to low ones, as words are taken: each looks up its next symbols at once, long before
-    // it is its turn again.
+    // Vectors from high lanes to low ones, as words are taken. Each says where its next symbols are to be looked up
+    // long before it is its turn again; what is found there is loaded one turn ahead, so that few registers wait.
+    typename Entries::Entry ahead{};
+    if (groups) ahead = entries.load(view, at + kLanes - 8);
     for (; groups > 0; --groups) {
         const Index* next = index + (groups > 1 ? kLanes : 0);
         uint32_t escapes = 0;
-#pragma GCC unroll 4
-        for (uint32_t i = 0; i < kVectors; ++i) {
-            const uint32_t v = kVectors - 1 - i;
-            x[v] = entries.step(view, x[v], index + 8 * v, at + 8 * v, value[v], 8 * v, escapes);
+        for_each_vector<kVectors>([&](auto vector) __attribute__((always_inline)) {
+            constexpr uint32_t v = kVectors - 1 - vector.value;
+            const auto entry = ahead;
+            if (kVectors > 1) ahead = entries.load(view, at + 8 * (v > 0 ? v - 1 : kVectors - 1));
+            x[v] = entries.step(view, x[v], index + 8 * v, entry, value[v], 8 * v, escapes);
             x[v] = refill(x[v], words);
             entries.locate(x[v], next + 8 * v, at + 8 * v);
-            if (kVectors == 1)
+            if (kVectors == 1) {
+                ahead = entries.load(view, at);
                 store_symbols(symbols, value[0]);
-            else if (v % 2 == 0)
+            } else if (v % 2 == 0) {
                 store_symbols(symbols + 8 * v, value[v], value[(v + 1) % kVectors]);
-        }
+            }
+        });
         // A group takes at most kLanes words, and as many lie before the first.
         if (words < first_word) return kOverrun;
         if (escapes) [[unlikely]]
