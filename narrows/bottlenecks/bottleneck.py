@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,27 @@ def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     return soft + (hard - soft).detach()
 
 
+def widened(z: Tensor) -> Tensor:
+    """Return `z` in float32 where it is of half the width; wider as it is."""
+    return z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
+
+
+class Kept(nn.Module):
+    """A module whose buffers keep their precision when the model around it is cast to a narrower type.
+
+    Counts in bfloat16 stop at 256, and running means stop moving.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        before = dict(self._buffers)
+        super()._apply(fn, recurse)
+        for name, old in before.items():
+            new = self._buffers[name]
+            if old is not None and new is not None and old.is_floating_point():
+                self._buffers[name] = old.to(new.device) if new.itemsize < old.itemsize else new
+        return self
+
+
 class Indexed(EntropyModel, Protocol):
     """An entropy model that names each symbol's table from whole arrays too, as the rate needs."""
 
@@ -120,7 +141,7 @@ def row_index(shape: Sequence[int]) -> Ints:
     return np.arange(shape[1], dtype=np.uint16).reshape(-1, *[1] * (len(shape) - 2))
 
 
-class Bottleneck(nn.Module, ABC):
+class Bottleneck(Kept, ABC):
     """Where a latent becomes symbols: [batch, channels, ...] floats to [batch, rows, ...] int64 and back.
 
     A subclass gives the symbols, the values, and `tables`, one frozen integer table a row of symbols.

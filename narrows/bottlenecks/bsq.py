@@ -6,7 +6,7 @@ from math import exp, lgamma, pi, sqrt
 
 from torch import Tensor
 
-from narrows.bottlenecks.bottleneck import Relaxed, straight_through
+from narrows.bottlenecks.bottleneck import Relaxed, straight_through, widened
 from narrows.bottlenecks.lfq import SignCode, pack, unpack
 from narrows.errors import SignalError
 
@@ -38,12 +38,13 @@ class BSQ(SignCode):
         return (expected_cosine(self.length) if self.rescale else 1.0) / sqrt(self.length)
 
     def _relaxed(self, z: Tensor) -> Relaxed:
-        u = z / z.norm(dim=1, keepdim=True).clamp(min=_LEAST_NORM)
+        wide = widened(z)
+        u = wide / wide.norm(dim=1, keepdim=True).clamp(min=_LEAST_NORM)
         symbols = self._symbols(z)
         self.prior.observe(symbols)
         losses = self._entropies(4 * self.tau / sqrt(self.length) * u, self.group)
-        hard = self.dequantize(symbols).to(z.dtype)
-        return Relaxed(straight_through(hard, u), self.prior.cost_bits(symbols), losses)
+        value = straight_through(self.dequantize(symbols).to(u.dtype), u)
+        return Relaxed(value.to(z.dtype), self.prior.cost_bits(symbols), losses)
 
 
 def expected_cosine(length: int) -> float:

@@ -14,6 +14,7 @@ from narrows.bottlenecks.bottleneck import (
     along_channels,
     check_symbols,
     straight_through,
+    widened,
 )
 from narrows.bottlenecks.prior import Histogram
 from narrows.entropy import Tables
@@ -41,7 +42,7 @@ class FSQ(Bottleneck):
 
     def _bounded(self, z: Tensor) -> Tensor:
         """Return `z` in units of levels around zero, in float32 or better: rounding gives the level."""
-        z = z.float() if z.dtype in (torch.bfloat16, torch.float16) else z
+        z = widened(z)
         levels = along_channels(self.levels, z.ndim).to(z.dtype)
         half = (levels - 1) * (1 + _MARGIN) / 2
         offset = torch.where(levels % 2 == 0, 0.5, 0.0).to(z.dtype)

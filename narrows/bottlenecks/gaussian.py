@@ -7,7 +7,7 @@ from math import log, pi
 import torch
 from torch import Tensor, nn
 
-from narrows.bottlenecks.bottleneck import Relaxed
+from narrows.bottlenecks.bottleneck import Kept, Relaxed, widened
 from narrows.bottlenecks.rounded import Rounded
 from narrows.errors import OptionError
 
@@ -33,12 +33,12 @@ class Gaussian(Rounded):
         return super()._symbols(z[:, : self.channels])
 
     def _relaxed(self, z: Tensor) -> Relaxed:
-        mean, log_variance = split_gaussian(z)
+        mean, log_variance = split_gaussian(widened(z))
         self._follow(mean)
         noise = torch.randn(mean.shape, generator=self.rng).to(mean)
         divergence = gaussian_kl(mean, log_variance)
         return Relaxed(
-            mean + noise * (log_variance / 2).exp(),
+            (mean + noise * (log_variance / 2).exp()).to(z.dtype),
             divergence.detach().flatten(1).sum(1) / log(2),
             {"kl": free_bits(divergence, self.free_nats)},
         )
@@ -64,7 +64,7 @@ def free_bits(divergence: Tensor, free_nats: float) -> Tensor:
     return of_channel.clamp(min=free_nats).sum() if free_nats > 0 else of_channel.sum()
 
 
-class SoftFreeBits(nn.Module):
+class SoftFreeBits(Kept):
     """A weight on the divergence that steers it to `target_nats` (Chen et al. 2016, arXiv 1611.02731).
 
     Called with the divergence's value it returns the weight, 0 < weight <= 1, after one step: up by a factor

@@ -37,7 +37,7 @@ def unpack(ids: Tensor, length: int) -> Tensor:
 
 
 def soft_bit_entropy(p: Tensor) -> Tensor:
-    """Return the entropy of each bit that is 1 with probability `p`, in nats; the gradient at 0 and 1 is finite."""
+    """Return the entropy of each bit that is 1 with probability `p`, in nats; finite slopes at 0 and 1."""
     return -(_times_log(p) + _times_log(1 - p))
 
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from narrows.bottlenecks.bottleneck import along_channels
+from narrows.bottlenecks.bottleneck import Kept, along_channels
 from narrows.entropy import Tables
 
 
-class Histogram(nn.Module):
+class Histogram(Kept):
     """Counts of the symbols of each row, which fade by `decay` a batch.
 
     Row r has symbols offset .. offset + size - 1; with `escape` others are allowed and counted together.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from narrows.bottlenecks.bottleneck import Bottleneck, along_channels, check_symbols
+from narrows.bottlenecks.bottleneck import Bottleneck, along_channels, check_symbols, widened
 from narrows.bottlenecks.prior import Histogram
 from narrows.entropy import Tables
 from narrows.errors import OptionError
@@ -45,7 +45,7 @@ class Rounded(Bottleneck):
     @torch.no_grad()
     def _follow(self, z: Tensor) -> Tensor:
         """Move the grid and the counts towards what `z` holds; return its symbols."""
-        mean = (z.float() / self.step).movedim(1, -1).reshape(-1, self.channels).mean(0)
+        mean = (widened(z) / self.step).movedim(1, -1).reshape(-1, self.channels).mean(0).to(self.center)
         self.center.lerp_(mean, _FOLLOW if self.started else 1.0)
         self.started.fill_(True)
         symbols = Rounded._symbols(self, z)

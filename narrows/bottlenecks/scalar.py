@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from narrows.bottlenecks.bottleneck import Relaxed, along_channels
+from narrows.bottlenecks.bottleneck import Relaxed, along_channels, widened
 from narrows.bottlenecks.rounded import Rounded
 
 _LEAST = 1e-9  # of a probability, in training
@@ -25,10 +25,11 @@ class Scalar(Rounded):
 
     def _relaxed(self, z: Tensor) -> Relaxed:
         self._follow(z)
+        z, dtype = widened(z), z.dtype
         noisy = z / self.step + (torch.rand(z.shape, generator=self.rng).to(z) - 0.5)
         centered = noisy - along_channels(self.center, z.ndim)
         probability = self.density.interval_probability(centered - 0.5, centered + 0.5).clamp(min=_LEAST)
-        return Relaxed(noisy * self.step, -probability.log2().flatten(1).sum(1))
+        return Relaxed((noisy * self.step).to(dtype), -probability.log2().flatten(1).sum(1))
 
 
 class LogisticMixture(nn.Module):
@@ -45,7 +46,7 @@ class LogisticMixture(nn.Module):
         """Return the mass between `low` and `high`, both [batch, channels, ...]."""
 
         def shaped(parameter: Tensor) -> Tensor:
-            return parameter.T.reshape(parameter.shape[1], 1, -1, *[1] * (low.ndim - 2))
+            return widened(parameter).T.reshape(parameter.shape[1], 1, -1, *[1] * (low.ndim - 2))
 
         mean, slope = shaped(self.means), shaped(-self.log_scales).exp()
         below, above = (low - mean) * slope, (high - mean) * slope

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from narrows.bottlenecks.bottleneck import Bottleneck, Gated, Relaxed, check_symbols, straight_through
+from narrows.bottlenecks.bottleneck import (
+    Bottleneck,
+    Gated,
+    Relaxed,
+    check_symbols,
+    straight_through,
+    widened,
+)
 from narrows.bottlenecks.prior import Histogram, joined, nothing
 from narrows.entropy import Tables
 from narrows.errors import CorruptStream, OptionError
@@ -78,7 +85,8 @@ class Sparse(Bottleneck):
         return self._decoded(symbols.float() * self.step)
 
     def _decoded(self, magnitudes: Tensor) -> Tensor:
-        return (magnitudes.movedim(1, -1) @ self.atoms + self.bias).movedim(-1, 1)
+        atoms, bias = widened(self.atoms), widened(self.bias)
+        return (magnitudes.to(atoms.dtype).movedim(1, -1) @ atoms + bias).movedim(-1, 1)
 
     def tables(self) -> Tables:
         """Return a table of flags for each atom, then that of the magnitudes and one that costs nothing."""
@@ -120,7 +128,7 @@ class Sparse(Bottleneck):
         with torch.no_grad():
             spoke = (magnitudes > 0).movedim(1, -1).reshape(-1, len(self.weight)).any(0)
             self.steps_silent = torch.where(spoke, 0, self.steps_silent + 1)
-        z_hat = self._decoded(straight_through(symbols.to(z.dtype) * self.step, magnitudes))
+        z_hat = self._decoded(straight_through(symbols.to(z.dtype) * self.step, magnitudes)).to(z.dtype)
         length = (z.movedim(1, -1) - self.bias).norm(dim=-1)
         losses = {
             "reconstruction": (z_hat - z).square().mean(),

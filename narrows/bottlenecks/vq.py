@@ -11,6 +11,7 @@ from narrows.entropy import Tables
 from narrows.errors import OptionError
 
 _SMOOTHING = 1e-5
+_DISTANCES = 1 << 19  # held at a time
 
 
 def nearest(vectors: Tensor, codes: Tensor) -> Tensor:
@@ -19,16 +20,21 @@ def nearest(vectors: Tensor, codes: Tensor) -> Tensor:
     Distances are taken from the codebook's mean, where they cancel less, and the best two are compared again
     in float64.
     """
-    center = codes.mean(0)
-    near, books = (vectors - center).float(), (codes - center).float()
-    scores = (books * books).sum(1) - 2 * near @ books.T
     if len(codes) == 1:
         return torch.zeros(len(vectors), dtype=torch.int64, device=vectors.device)
-    first = scores.argmin(1, keepdim=True)
-    second = scores.scatter(1, first, torch.inf).argmin(1, keepdim=True)
-    best = torch.cat([first, second], 1).sort(1).values
-    exact = (vectors.double()[:, None] - codes.double()[best]).square().sum(2)
-    return torch.where(exact[:, 1] < exact[:, 0], best[:, 1], best[:, 0])
+    center = codes.mean(0)
+    books = (codes - center).float()
+    squares = books.square().sum(1)
+    found = []
+    # In parts, so that all distances at once need not fit in memory.
+    for part in vectors.split(max(1, _DISTANCES // len(codes))):
+        scores = torch.addmm(squares, (part - center).float(), books.T, alpha=-2)
+        first = scores.argmin(1, keepdim=True)
+        second = scores.scatter_(1, first, torch.inf).argmin(1, keepdim=True)
+        best = torch.cat([first, second], 1).sort(1).values
+        exact = (part.double()[:, None] - codes.double()[best]).square().sum(2)
+        found.append(torch.where(exact[:, 1] < exact[:, 0], best[:, 1], best[:, 0]))
+    return torch.cat(found)
 
 
 class VQ(Bottleneck):

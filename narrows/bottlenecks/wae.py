@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from narrows.bottlenecks.bottleneck import Relaxed
+from narrows.bottlenecks.bottleneck import Relaxed, widened
 from narrows.bottlenecks.rounded import Rounded
 from narrows.errors import OptionError
 
@@ -87,7 +87,7 @@ def mmd(x: Tensor, y: Tensor, kernel: Kernel, *, biased: bool = False) -> Tensor
     The unbiased statistic leaves out the pairs of an item with itself and may be negative; the biased one
     keeps them and may not. Computed in float32 or better.
     """
-    x, y = (v.float() if v.dtype in (torch.float16, torch.bfloat16) else v for v in (x, y))
+    x, y = widened(x), widened(y)
     within_x, within_y = kernel(_squared(x, x)), kernel(_squared(y, y))
     across = kernel(_squared(x, y)).mean()
     if biased:

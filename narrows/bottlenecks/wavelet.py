@@ -7,7 +7,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from narrows.bottlenecks.bottleneck import Bottleneck, Relaxed, check_symbols
+from narrows.bottlenecks.bottleneck import Bottleneck, Relaxed, check_symbols, widened
 from narrows.bottlenecks.prior import Histogram
 from narrows.entropy import Tables
 from narrows.errors import OptionError
@@ -58,6 +58,8 @@ class Companded(Bottleneck):
     def _relaxed(self, z: Tensor) -> Relaxed:
         symbols = self._symbols(z.detach())
         self.prior.observe(symbols)
+        z, dtype = widened(z), z.dtype
         squashed = self.compand(z)
         noisy = squashed + (torch.rand(z.shape, generator=self.rng).to(z) - 0.5)
-        return Relaxed(self.expand(noisy.clamp(-self.most, self.most)), self.prior.cost_bits(symbols))
+        z_hat = self.expand(noisy.clamp(-self.most, self.most)).to(dtype)
+        return Relaxed(z_hat, self.prior.cost_bits(symbols))

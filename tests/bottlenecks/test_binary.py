@@ -23,10 +23,13 @@ def seeded(*shape: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("kind", [BSQ, LFQ])
 def test_t1_t2_t3_t7_ids_are_exact(kind: type, dtype: torch.dtype, length: int) -> None:
-    code = kind(length).eval()
+    code = kind(length).to(dtype)
     z = (100 * seeded(64, length, 2, 3)).to(dtype)
     z[:, 0] += 1e-3  # no vector is zero
+    code.relax(z)
+    code.eval()
     bits = code.quantize(z)
+    assert torch.equal(code.decode(code.encode(bits), bits.shape), bits)
     ids = pack(bits)
     assert ids.shape == (64, 2, 3)
     expected = [

@@ -104,6 +104,37 @@ def test_damage_and_other_tables_are_noticed(trained: tuple[Bottleneck, torch.Te
         code.decode(payload, symbols.shape)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_models_of_every_precision_train_and_code(name: str, dtype: torch.dtype) -> None:
+    """T2, T6 for all: what is counted and averaged is no narrower for the model's sake."""
+    make, channels, _ = CASES[name]
+    code = make().to(dtype)
+    kept = [buffer for buffer in code.buffers() if buffer.is_floating_point()]
+    assert all(buffer.itemsize >= 4 for buffer in kept)
+    z = latent(channels, 16, 1).to(dtype).requires_grad_()
+    relaxed = code.relax(z if name != "wae" else z[:, :, :8, :8])
+    assert relaxed.z_hat.dtype == dtype
+    sum(relaxed.losses.values(), relaxed.z_hat.sum()).backward()
+    assert bool(torch.isfinite(z.grad).all())
+    code.eval()
+    with torch.no_grad():
+        symbols = code.quantize(z)
+        again = code.decode(code.encode(symbols), symbols.shape)
+        assert torch.equal(again, symbols)
+        assert torch.equal(code.dequantize(again), code.relax(z).z_hat)
+
+
+def test_counts_go_on_in_narrow_models() -> None:
+    """bfloat16 holds no count above 256 and float16 none above 65,504."""
+    narrow, wide = LFQ(4).half(), LFQ(4)
+    for code in (narrow, wide):
+        for step in range(2):
+            code.relax(latent(4, 160, step).to(torch.float16))
+    assert float(narrow.prior.counts.max()) > 65504
+    assert narrow.tables().digest() == wide.tables().digest()
+
+
 def test_a_shape_without_bound_is_refused() -> None:
     code = LFQ(4).eval()
     payload = code.encode(torch.zeros(1, 4, dtype=torch.int64))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from narrows.bottlenecks.bottleneck import Kept
 
 
-class GradientBalance(nn.Module):
+class GradientBalance(Kept):
     """The weight of a second loss at which its gradient is as long as the first's, at shared parameters.
 
     The weight is a running mean with `decay`, bias-corrected, between 1e-4 and 1e4.
