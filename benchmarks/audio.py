@@ -2,13 +2,15 @@
 
     python benchmarks/audio.py speech
     python benchmarks/audio.py music --codecs opus_audio,aac --visqol
+    python benchmarks/audio.py speech --causal --codecs opus_cvbr,opus_cbr
     python benchmarks/audio.py speech --loss 0.05,0.1,0.2 --burst 2 --redundancy 1
     python benchmarks/audio.py speech --reference audio_peers.csv      how near to rows of another run
 
 Each peer is asked for the bitrate at which its packets average the nominal rate. Ours is coded once for
 every peer, clip and rate, at the highest fixed quality whose payload stays within the peer's bytes of that
-clip: the tables then show means, and differences paired by clip with 95 % bootstrap-t intervals. Peers' rows
-are kept in runs/audio_peers.csv.
+clip: the tables then show means, and differences paired by clip with 95 % bootstrap-t intervals. With
+--causal ours keeps the nominal rate by itself instead, as a live session must, in packets of equal bytes
+where the peer's are. Peers' rows are kept in runs/audio_peers.csv.
 """
 
 from __future__ import annotations
@@ -66,8 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
             theirs = store.peer(name, kind, kbps, sounds, with_visqol=options.visqol)
             rows += theirs
             if not reason:
-                _progress(f"{ours} at the bytes of {name} {kbps:g}")
-                rows += _paired(kind, ours, kbps, sounds, theirs, options.visqol)
+                _progress(f"{ours} beside {name} {kbps:g}")
+                rows += _paired(kind, ours, kbps, sounds, theirs, options)
     _progress("")
     print(_means(rows, kind))
     if not reason:
@@ -96,6 +98,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--kbps", type=numbers, metavar="X,Y", help="only these nominal rates")
     parser.add_argument("--clips", type=lambda s: s.split(","), metavar="A,B", help="only clips so called")
     parser.add_argument("--visqol", action="store_true", help="ViSQOL too (2 s of CPU per clip)")
+    parser.add_argument("--causal", action="store_true", help="ours keeps the nominal rate by itself")
     parser.add_argument("--loss", type=numbers, metavar="P,Q", help="instead: packet loss, beside Opus")
     parser.add_argument("--burst", type=float, metavar="N", help="mean burst; default independent losses")
     parser.add_argument(
@@ -117,17 +120,21 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _paired(
-    kind: str, ours: str, kbps: float, sounds: list[Clip], theirs: list[Row], with_visqol: bool
+    kind: str, ours: str, kbps: float, sounds: list[Clip], theirs: list[Row], options: argparse.Namespace
 ) -> list[Row]:
-    """Our rows at each clip's bytes of a peer; named `ours @ peer`."""
+    """Our rows at each clip's bytes of a peer, or at the rate that a session keeps; named `ours @ peer`."""
     rows = []
     for clip, row in zip(sounds, theirs, strict=True):
-        session, _ = audio_ours.encode_within(ours, clip.samples, clip.sample_rate_hz, row.payload_bytes)
+        if options.causal:
+            kept = {"kbps": kbps, "constant": PEERS[row.codec].constant}
+            session = audio_ours.encode(ours, clip.samples, clip.sample_rate_hz, **kept)
+        else:
+            session, _ = audio_ours.encode_within(ours, clip.samples, clip.sample_rate_hz, row.payload_bytes)
         coded = audio_ours.decode(session, len(clip.samples))
         rows.append(
             measure(
                 kind, f"{ours} @ {row.codec}", kbps, clip, coded,
-                version=audio_ours.version(), with_visqol=with_visqol,
+                version=audio_ours.version(), with_visqol=options.visqol,
             )
         )  # fmt: skip
     return rows
@@ -150,7 +157,7 @@ def _means(rows: Sequence[Row], kind: str) -> str:
 
 
 def _differences(rows: Sequence[Row], ours: str) -> str:
-    """Ours minus each peer at the peer's bytes per clip, with intervals."""
+    """Ours minus each peer, with intervals."""
     shown = [m for m in METRICS if any(math.isfinite(getattr(row, m)) for row in rows)]
     groups = {(group[0].codec, group[0].nominal_kbps): group for group in _groups(rows)}
     body = []
@@ -165,9 +172,7 @@ def _differences(rows: Sequence[Row], ours: str) -> str:
             cells.append(interval([a - b for a, b in pairs], METRICS[m][1]))
         body.append(cells)
     head = [f"{ours} minus", "nominal", "bytes %", *(METRICS[m][0] for m in shown)]
-    return "\n## paired differences at each clip's bytes of the peer, 95 %\n\n" + "\n".join(
-        markdown(head, body)
-    )
+    return "\n## differences paired by clip, 95 %\n\n" + "\n".join(markdown(head, body))
 
 
 def interval(values: Iterable[float], digits: int) -> str:

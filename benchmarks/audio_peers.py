@@ -246,7 +246,7 @@ PEERS = {
             partial(_libopus, bandwidth="wide"), _opus_version,
         ),
         Peer(
-            "opus_cvbr", "Opus audio constrained VBR", {"speech": _SPEECH, "music": _MUSIC},
+            "opus_cvbr", "Opus audio constrained VBR", {"speech": _SPEECH, "music": (*_MUSIC, 96)},
             partial(_libopus, vbr="constrained"), _opus_version,
         ),
         Peer(

@@ -118,6 +118,9 @@ def test_tables_pair_ours_with_a_peer_at_its_bytes(bench, opus, folder, tmp_path
     assert set(theirs) == {"loud", "soft"}
     assert set(ours) in (set(theirs), set())  # none where this narrows has no such codec
     assert all(0.98 * theirs[clip] <= spent <= theirs[clip] for clip, spent in ours.items())
+    causal = run(*arguments, "--causal")
+    assert causal.returncode == 0, causal.stderr
+    assert "| speech @ opus_lib " in causal.stdout
     again = run(*arguments, "--ours", "none")
     cells = [
         [cell.strip() for cell in line.split("|")]
