@@ -70,6 +70,8 @@ format: .venv/.test
 bench: .venv/.bench
 	$(BIN)/narrows bench codecs
 	$(BIN)/python benchmarks/entropy.py
+	$(BIN)/python benchmarks/bottlenecks.py --costs
+	$(BIN)/python benchmarks/bottlenecks.py --out runs/bottlenecks
 	@if [ -n "$$NARROWS_DATA" ]; then $(BIN)/python benchmarks/images.py kodak; else echo "NARROWS_DATA is not set: no picture tables"; fi
 
 golden: .venv/.test
