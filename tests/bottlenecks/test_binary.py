@@ -126,12 +126,13 @@ def test_k14_the_rescaled_decoder(length: int, cosine: float, error: float) -> N
     assert abs(float(found.mean()) - error) < 4 * float(found.std()) / math.sqrt(len(z))
 
 
-def test_k14_the_worst_point_of_the_sphere() -> None:
-    axis = torch.zeros(1, 18)
+@pytest.mark.parametrize(("length", "expected"), [(18, 1.528595), (36, 1.666667)])
+def test_k14_the_worst_point_of_the_sphere(length: int, expected: float) -> None:
+    axis = torch.zeros(1, length)
     axis[0, 0] = 1
-    code = BSQ(18).eval()
+    code = BSQ(length).eval()
     signs = code.dequantize(code.quantize(axis))
-    assert float((signs - axis).square().sum()) == pytest.approx(2 - 2 / math.sqrt(18), abs=1e-6)
+    assert float((signs - axis).square().sum()) == pytest.approx(expected, abs=1e-6)
 
 
 def test_k15_soft_entropy_of_a_code() -> None:
@@ -145,6 +146,11 @@ def test_k15_soft_entropy_of_a_code() -> None:
         # Of one item the usage is its own entropy, whatever the groups.
         for group in (1, 3, 4):
             assert float(usage_entropy(p[None], group)) == pytest.approx(expected, abs=1e-8)
+        # The bottlenecks' own: BSQ's of a point of the sphere, LFQ's of the same logits.
+        for code, z in ((BSQ(4, tau=tau), 3 * u), (LFQ(4, tau=tau), u / 2)):
+            losses = code.relax(z.float()[None]).losses
+            assert float(losses["entropy"]) == pytest.approx(expected, abs=1e-6)
+            assert float(losses["usage"]) == pytest.approx(expected, abs=1e-6)
     sharp = BSQ(4, tau=100.0).relax(u.float()[None])
     assert 0 <= float(sharp.losses["entropy"]) < 1e-6
 

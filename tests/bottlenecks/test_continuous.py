@@ -14,6 +14,7 @@ from narrows.bottlenecks.gaussian import FlowPrior, Gaussian, SoftFreeBits, free
 from narrows.bottlenecks.scalar import Scalar  # noqa: E402
 from narrows.bottlenecks.wae import WAE, gaussian_kernel, inverse_multiquadrics, mmd  # noqa: E402
 from narrows.errors import OptionError, SignalError  # noqa: E402
+from narrows.training.objectives import elbo, rate  # noqa: E402
 
 X = torch.tensor([[0.0, 0], [1, 0], [0, 2]], dtype=torch.float64)
 Y = torch.tensor([[0.0, 1], [-1, 0], [1, 1]], dtype=torch.float64)
@@ -124,6 +125,24 @@ def test_k21_t23_collapse_is_charged_at_every_dimension(dim: int) -> None:
     assert float(mmd(collapsed, prior, inverse_multiquadrics(dim))) > 1
     narrow = float(mmd(collapsed, prior, gaussian_kernel(dim**2 / 2)))
     assert narrow < 1.1 / dim
+    # By quadrature over the prior's squared length: chi-square of `dim` degrees.
+    x = torch.linspace(0, 8 * dim + 60, 400_001, dtype=torch.float64)[1:]
+    mass = torch.exp((dim / 2 - 1) * x.log() - x / 2)
+    mass = mass / mass.sum()
+    one, all_scales = {
+        2: (0.151033, 1.583953),
+        8: (0.161720, 1.833780),
+        20: (0.164511, 1.895877),
+        64: (0.165960, 1.925386),
+    }[dim]
+    for scales, expected in (((1.0,), one), ((0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0), all_scales)):
+        kernel = inverse_multiquadrics(dim, scales)
+        apart, across = float((mass * kernel(2 * x)).sum()), float((mass * kernel(x)).sum())
+        assert len(scales) + apart - 2 * across == pytest.approx(expected, abs=2e-4)
+    # The bottleneck's own penalty, which a kernel too narrow would make next to nothing.
+    torch.manual_seed(0)
+    penalty = float(WAE(dim).relax(torch.zeros(300, dim)).losses["penalty"])
+    assert penalty == pytest.approx(all_scales, abs=0.1)
 
 
 def test_k22_the_discrepancy_at_the_match() -> None:
@@ -142,6 +161,10 @@ def test_k24_the_discriminators_losses_at_the_match() -> None:
     logits = torch.zeros(10)
     assert float(wae.discriminator_loss(logits, logits)) == pytest.approx(1.386294361, abs=1e-6)
     assert float(wae.encoder_loss(logits)) == pytest.approx(0.693147181, abs=1e-6)
+    # Away from it the best discriminator loses 2 ln 2 - 2 JS: N(0, 1) against N(1, 1).
+    z = normal_quantiles(400_000)
+    best = float(wae.discriminator_loss(0.5 - z, 0.5 - (z + 1)))
+    assert math.log(2) - best / 2 == pytest.approx(0.111421482, abs=1e-6)
 
 
 def test_gan_losses_reach_only_whom_they_train() -> None:
@@ -190,26 +213,39 @@ def test_k41_the_price_of_noise_and_of_rounding(
     optimizer = torch.optim.Adam(code.density.parameters(), 0.05)
     for step in range(160):
         optimizer.zero_grad()
-        rate = code.relax(z).rate_bits.mean() / z.numel()
-        rate.backward()
+        price = code.relax(z).rate_bits.mean() / z.numel()
+        price.backward()
         optimizer.step()
         if step == 120:
             optimizer.param_groups[0]["lr"] = 0.005
-    assert float(rate.detach()) == pytest.approx(noisy_bits, abs=0.012)
+    assert float(price.detach()) == pytest.approx(noisy_bits, abs=0.012)
+    assert math.log2(float(code.prior.perplexity)) == pytest.approx(rounded_bits, abs=2e-4)
     code.eval()
     assert float(code.relax(z).rate_bits) / z.numel() == pytest.approx(rounded_bits, abs=0.012)
 
 
 def test_k8_rounding_a_normal_source() -> None:
     z = normal_quantiles(400_001)[None, None]
-    for step, bits, distortion in ((1.0, 2.104833, 0.0833), (0.5, 3.061969, 0.02083333)):
+    for step, bits, middle, centroid, gaps in (
+        (1.0, 2.104833, 0.08333333, 0.07691518, (0.312351, 0.254539)),
+        (0.5, 3.061969, 0.02083333, 0.02040812, (0.269488, 0.254613)),
+    ):
         code = Scalar(1, step=step)
         with torch.no_grad():
             code.relax(z)
+        assert math.log2(float(code.prior.perplexity)) == pytest.approx(bits, abs=2e-5)
         code.eval()
         relaxed = code.relax(z)
         assert float(relaxed.rate_bits) / z.numel() == pytest.approx(bits, abs=2e-3)
-        assert float((relaxed.z_hat - z).square().mean()) == pytest.approx(distortion, rel=2e-3)
+        errors = [float((relaxed.z_hat - z).square().mean())]
+        symbols = code.quantize(z).flatten()
+        symbols -= symbols.min()
+        means = torch.bincount(symbols, z.flatten()) / torch.bincount(symbols).clamp(min=1)
+        errors.append(float((means[symbols] - z.flatten()).square().mean()))
+        assert errors == pytest.approx([middle, centroid], abs=1e-5)
+        for error, gap in zip(errors, gaps, strict=True):
+            _, bound = rate.water_filling(torch.tensor([1.0]), error)
+            assert bits - bound == pytest.approx(gap, abs=2e-4)
 
 
 def test_t30_use_depends_on_the_integers_alone() -> None:
@@ -285,15 +321,17 @@ def test_k6_a_linear_vae_fills_water_in_reverse() -> None:
         whole = torch.eye(3, dtype=torch.float64) - decode @ encode
         distortion = (whole.square() * variances).sum() + (decode.square() * (2 * log_s).exp()).sum()
         mean_square = (encode.square() * variances).sum(1)
-        kl = ((mean_square + (2 * log_s).exp() - 1) / 2 - log_s).sum()
-        loss = distortion / (2 * v) + 1.5 * math.log(2 * math.pi * v) + kl
+        # Divergence and likelihood are linear in squares: at their roots they are the expectations.
+        kl = gaussian_kl((mean_square + 1e-20).sqrt(), 2 * log_s).sum()
+        error = torch.cat([distortion.sqrt()[None], torch.zeros(2, dtype=torch.float64)])[None]
+        loss = -elbo.elbo(elbo.gaussian_log_likelihood(error, 0 * error, v), kl)[0]
         loss.backward()
         optimizer.step()
         scheduler.step()
     assert distortion.item() == pytest.approx(1.25, abs=1e-3)
     assert kl.item() / math.log(2) == pytest.approx(2.0, abs=1e-3)
     assert loss.item() == pytest.approx(4.353389, abs=1e-3)
-    assert sorted((2 * log_s.detach()).exp().tolist()) == pytest.approx([0.125, 0.5, 1], abs=1e-2)
+    assert sorted((2 * log_s.detach()).exp().tolist()) == pytest.approx([0.125, 0.5, 1], abs=1e-3)
 
 
 def test_a_mixture_density_has_a_mass_of_one_and_a_gradient_in_its_tails() -> None:

@@ -281,6 +281,54 @@ def test_k7_k_means_finds_lloyds_and_maxs_levels(
     assert math.log2(float(code.prior.perplexity)) == pytest.approx(bits, abs=2e-3)
 
 
+def normal_grid() -> tuple[torch.Tensor, torch.Tensor]:
+    """Points of a fine grid and the mass of N(0, 1) at each."""
+    z = torch.linspace(-9, 9, 720_000, dtype=torch.float64)
+    mass = torch.exp(-z.square() / 2)
+    return z[:, None], mass / mass.sum()
+
+
+@pytest.mark.parametrize(
+    ("levels", "error", "bits"),
+    [
+        ((0.79788456,), 0.36338023, 1.0),
+        ((0.45278003, 1.51041761), 0.11748185, 1.911099),
+        ((0.24509418, 0.75600528, 1.34390928, 2.1519457), 0.03454776, 2.824865),
+    ],
+)
+def test_k7_the_best_levels_by_integration(levels: tuple[float, ...], error: float, bits: float) -> None:
+    z, mass = normal_grid()
+    codes = torch.tensor([*(-level for level in levels[::-1]), *levels], dtype=torch.float64)[:, None]
+    ids = nearest(z, codes)
+    assert float((mass * (codes[ids] - z).square()[:, 0]).sum()) == pytest.approx(error, abs=1e-6)
+    share = torch.bincount(ids, mass)
+    assert float(-(share * share.log2()).sum()) == pytest.approx(bits, abs=1e-5)
+    # Each level is its cell's mean: where moving averages come to rest.
+    assert torch.allclose(
+        torch.bincount(ids, mass * z[:, 0]) / share, codes[:, 0], atol=3e-5
+    )  # the grid's step is 2.5e-5
+
+
+@pytest.mark.parametrize(
+    ("size", "step", "error"),
+    [
+        (2, 1.595769, 0.36338023),
+        (4, 0.995687, 0.11884605),
+        (8, 0.586019, 0.03743966),
+        (16, 0.335201, 0.01154288),
+    ],
+)
+def test_k7_the_best_even_levels_by_integration(size: int, step: float, error: float) -> None:
+    z, mass = normal_grid()
+
+    def distortion(step: float) -> float:
+        codes = (torch.arange(size, dtype=torch.float64) - (size - 1) / 2)[:, None] * step
+        return float((mass * (codes[nearest(z, codes)] - z).square()[:, 0]).sum())
+
+    assert distortion(step) == pytest.approx(error, abs=1e-6)
+    assert distortion(step) < min(distortion(step - 2e-3), distortion(step + 2e-3))
+
+
 def test_k61_ids_that_seldom_change_cost_their_entropy_rate() -> None:
     """Runs of ids: where one ends is a flag, and which comes next one of seven."""
     rng = torch.Generator().manual_seed(0)

@@ -49,6 +49,36 @@ def test_k37_bounds_of_one_and_two_samples(
     assert float(half) == pytest.approx(sum(expected) / 2, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("mean", "deviation", "expected"),
+    [
+        (0.0, 1.0, -1.594066624),
+        (0.2, 0.8, -1.543475460),
+        (0.5, math.sqrt(0.5), LOG_P),
+    ],
+)
+def test_k37_bound_of_three_samples(mean: float, deviation: float, expected: float) -> None:
+    z, mass = grid(mean, deviation, 181)
+    log_w = log_weights(z, mean, deviation)
+    three = torch.stack(torch.meshgrid(log_w, log_w, log_w, indexing="ij"))
+    weight = mass[:, None, None] * mass[:, None] * mass
+    assert float((weight * elbo.iwae(three)).sum()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_k37_slopes_of_the_bound_of_two() -> None:
+    mean = torch.tensor(0.2, dtype=torch.float64, requires_grad=True)
+    log_s = torch.tensor(math.log(0.8), dtype=torch.float64, requires_grad=True)
+    noise = torch.linspace(-9, 9, 1201, dtype=torch.float64)
+    mass = torch.exp(-noise.square() / 2)
+    mass = mass / mass.sum()
+    log_w = log_weights(mean + log_s.exp() * noise, mean, log_s.exp())
+    two = elbo.iwae(torch.stack(torch.meshgrid(log_w, log_w, indexing="ij")))
+    found = torch.autograd.grad((mass[:, None] * mass * two).sum(), [mean, log_s], retain_graph=True)
+    assert [float(g) for g in found] == pytest.approx([0.26395296, -0.04588863], abs=1e-7)
+    one = torch.autograd.grad((mass * elbo.iwae(log_w[None])).sum(), [mean, log_s])
+    assert [float(g) for g in one] == pytest.approx([0.6, -0.28], abs=1e-6)
+
+
 def test_k37_the_mean_of_bounds_and_the_bound_of_all() -> None:
     log_w = torch.randn(3, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     of_all, of_means = elbo.piwae(log_w)
@@ -92,8 +122,10 @@ def test_the_normal_decoder_and_beta() -> None:
 def test_k10_the_best_rate_for_a_price() -> None:
     bits, distortion = rate.gaussian_optimum(0.1)
     assert (bits, distortion) == pytest.approx((1.896580861, 0.072134752), abs=1e-8)
-    best = rate.lagrangian(torch.tensor(distortion), torch.tensor(bits), 0.1)
-    assert float(best) == pytest.approx(0.261792838, abs=1e-6)
+    best = rate.lagrangian(
+        torch.tensor(distortion, dtype=torch.float64), torch.tensor(bits, dtype=torch.float64), 0.1
+    )
+    assert float(best) == pytest.approx(0.261792838, abs=1e-8)
     for other in (bits - 0.1, bits + 0.1):
         assert 2 ** (-2 * other) + 0.1 * other > float(best)
 

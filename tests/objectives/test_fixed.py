@@ -105,7 +105,18 @@ def test_the_gradient_of_equal_correlations_is_finite() -> None:
 
 def test_k34_score_and_contraction() -> None:
     x = doubles([0.7])
-    assert float(denoise.score(x, 0.8 * x, 0.5)) == pytest.approx(-0.8 * 0.7, abs=1e-12)
+    # The best denoiser of N(0, s^2) is x s^2 / (s^2 + sigma^2); a fit by least squares finds it.
+    for deviation, sigma, slope, of_score, error in (
+        (1.0, 0.5, 0.8, -0.8, 0.2),
+        (2.0, 0.1, 0.997506234, -0.249376559, 0.009975062),
+    ):
+        assert float(denoise.score(x, slope * x, sigma)) == pytest.approx(of_score * 0.7, abs=1e-7)
+        rng = torch.Generator().manual_seed(0)
+        clean = deviation * torch.randn(400_000, 1, dtype=torch.float64, generator=rng)
+        noisy = clean + sigma * torch.randn(400_000, 1, dtype=torch.float64, generator=rng)
+        fit = torch.linalg.lstsq(noisy, clean).solution
+        assert fit.item() == pytest.approx(slope, rel=0.01)
+        assert float((noisy @ fit - clean).square().mean()) == pytest.approx(error, rel=0.01)
     weight, bias = doubles([[1, -1], [0.5, 2], [0, 1]]), doubles([0, 0.1, -0.2])
     point = doubles([0.3, -0.6])
     hidden = torch.sigmoid(weight @ point + bias)
@@ -131,6 +142,9 @@ def test_k48_latent_consistency() -> None:
     loss = consistency.latent_consistency(encoder, z, z)  # the decoder is 1 * z
     loss.backward()
     assert loss.item() == pytest.approx(0.0256, rel=0.01)
+    constant = torch.nn.Linear(1, 1).double()
+    torch.nn.init.zeros_(constant.weight)
+    assert consistency.latent_consistency(constant, constant(x), 0 * x).item() == 0
     # Frozen: the gradient reaches the encoder only through the reconstruction.
     scale = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)
     expected = ((0.8 * x).detach() - 0.8 * (scale * x)).square().mean()
