@@ -29,6 +29,11 @@ class FSQ(Bottleneck):
     The digit is the level counted from below and the value digit / (levels // 2) - 1, so an even number of
     levels reaches -1 but not 1; two levels are the symmetric -1 and 1. OptionError below two levels or above
     65,536 in a channel.
+
+    >>> code = FSQ([8, 5, 5, 5]).eval()
+    >>> digits = code.quantize(torch.tensor([[0.3, -0.3, 1.2, -1.2]]))
+    >>> digits.tolist(), code.ids(digits).tolist(), code.dequantize(digits).tolist()
+    ([[5, 1, 4, 0]], [173], [[0.25, -0.5, 1.0, -1.0]])
     """
 
     levels: Tensor

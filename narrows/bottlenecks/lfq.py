@@ -16,6 +16,9 @@ def pack(bits: Tensor) -> Tensor:
 
     Exact for lengths to 64, whatever the model's precision: integers throughout. ValueError above that, and
     for what is no bit.
+
+    >>> pack(torch.tensor([[1, 0, 1]])).tolist()
+    [5]
     """
     if bits.ndim < 2 or not 1 <= bits.shape[1] <= 64:
         raise ValueError("bits are [batch, length, ...] with a length of 1 to 64")
@@ -27,7 +30,11 @@ def pack(bits: Tensor) -> Tensor:
 
 
 def unpack(ids: Tensor, length: int) -> Tensor:
-    """Return the bits [batch, length, ...] of `ids` [batch, ...], any integers: the inverse of `pack`."""
+    """Return the bits [batch, length, ...] of `ids` [batch, ...], any integers: the inverse of `pack`.
+
+    >>> unpack(torch.tensor([5]), 4).tolist()
+    [[0, 1, 0, 1]]
+    """
     if not 1 <= length <= 64:
         raise ValueError("a length is 1 to 64")
     wide = ids.view(torch.int64) if ids.dtype == torch.uint64 else ids.long()
@@ -37,7 +44,11 @@ def unpack(ids: Tensor, length: int) -> Tensor:
 
 
 def soft_bit_entropy(p: Tensor) -> Tensor:
-    """Return the entropy of each bit that is 1 with probability `p`, in nats; finite slopes at 0 and 1."""
+    """Return the entropy of each bit that is 1 with probability `p`, in nats; finite slopes at 0 and 1.
+
+    >>> [round(v, 4) for v in soft_bit_entropy(torch.tensor([0.5, 0.9])).tolist()]
+    [0.6931, 0.3251]
+    """
     return -(_times_log(p) + _times_log(1 - p))
 
 
@@ -46,6 +57,10 @@ def usage_entropy(p: Tensor, group: int = 9) -> Tensor:
 
     `p` [items, length] are probabilities of independent bits. Within a group of `group` bits the mean over
     items is taken of the joint distribution (2**group codes); groups count as independent of each other.
+
+    >>> p = torch.tensor([[0.0, 0.0], [1.0, 1.0]])  # two codes in use, 00 and 11
+    >>> [round(float(usage_entropy(p, group)), 4) for group in (2, 1)]  # alone, bits seem independent
+    [0.6931, 1.3863]
     """
     total = p.new_zeros(())
     for part in p.split(group, dim=1):
@@ -98,6 +113,13 @@ class LFQ(SignCode):
     Training gives `losses["entropy"]`, how undecided codes are, and `losses["usage"]`, the entropy of their
     mean (in nats; minimize the first minus the second), with probabilities proportional to exp(2 tau c.z).
     OptionError for a codebook size that is no power of two.
+
+    >>> code = LFQ.of_size(1 << 28)
+    >>> bits = code.quantize(torch.randn(2, 28))
+    >>> pack(bits).dtype, torch.equal(unpack(pack(bits), 28), bits)
+    (torch.uint64, True)
+    >>> sorted(code.relax(torch.randn(2, 28)).losses)
+    ['entropy', 'usage']
     """
 
     def __init__(self, length: int, *, tau: float = 1.0, group: int = 9) -> None:

@@ -26,6 +26,13 @@ class Select(Bottleneck):
     draws the choice with logistic noise (P(keep) is the logistic function of the logit) and gives
     `losses["kept"]`, the share of positions kept, beside those of `inner`. With `keep` in use a fixed number
     of positions, those of the largest logits.
+
+    >>> from narrows.bottlenecks.fsq import FSQ
+    >>> code = Select(FSQ([5]), keep=1).eval()
+    >>> z = torch.tensor([[[9.0, -9.0, 0.0], [0.5, 2.0, 1.0]]])  # values, and logits
+    >>> symbols = code.quantize(z)
+    >>> symbols.tolist(), code.dequantize(symbols).tolist()
+    ([[[0, 1, 0], [0, 0, 0]]], [[[0.0, -1.0, 0.0]]])
     """
 
     def __init__(

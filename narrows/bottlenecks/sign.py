@@ -12,7 +12,13 @@ from narrows.bottlenecks.lfq import SignCode
 
 
 class Sign(SignCode):
-    """Each channel's sign, decoded as +-1; gradients are those of tanh(sharpness * z)."""
+    """Each channel's sign, decoded as +-1; gradients are those of tanh(sharpness * z).
+
+    >>> code = Sign(3).eval()
+    >>> bits = code.quantize(torch.tensor([[0.2, -4.0, 0.0]]))
+    >>> bits.tolist(), code.dequantize(bits).tolist()
+    ([[1, 0, 0]], [[1.0, -1.0, -1.0]])
+    """
 
     def __init__(self, length: int, *, sharpness: float = 2.0) -> None:
         super().__init__(length)
@@ -30,6 +36,9 @@ def sign_risk(rows: Tensor) -> Tensor:
 
     `rows` is [bits, dim] with rows of length 1; the decoder is linear: 1 - (2 / (pi dim)) tr(B' F^-1 B) with
     F = (2 / pi) arcsin(B B').
+
+    >>> round(float(sign_risk(torch.eye(4))), 6), round(least_sign_risk(1.0), 6)
+    (0.36338, 0.36338)
     """
     gram = (rows @ rows.T).clamp(-1, 1)
     # arcsin's slope is infinite at 1, and the diagonal is 1 whatever the rows are.
@@ -40,7 +49,11 @@ def sign_risk(rows: Tensor) -> Tensor:
 
 
 def least_sign_risk(bits_per_dim: float) -> float:
-    """Return the least of `sign_risk` as the dimension grows, at that many bits a coordinate."""
+    """Return the least of `sign_risk` as the dimension grows, at that many bits a coordinate.
+
+    >>> [round(least_sign_risk(r), 4) for r in (0.5, 1, 2)]
+    [0.6817, 0.3634, 0.222]
+    """
     if bits_per_dim <= 1:
         return 1 - 2 * bits_per_dim / pi
     return 1 - bits_per_dim / (bits_per_dim + pi / 2 - 1)

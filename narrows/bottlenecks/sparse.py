@@ -40,6 +40,14 @@ class Sparse(Bottleneck):
 
     Atoms have length 1 at every step. Training passes magnitudes unrounded;
     `losses["reconstruction"]` is the mean squared error, `losses["norm"]` the squared difference of lengths.
+
+    >>> code = Sparse(8, 32, k=3, selection="pursuit").eval()
+    >>> z = torch.randn(10, 8, generator=torch.Generator().manual_seed(0))
+    >>> symbols = code.quantize(z)
+    >>> symbols.shape, int((symbols > 0).sum(1).max()) <= 3
+    (torch.Size([10, 32]), True)
+    >>> bool((code.dequantize(symbols) - z).square().sum() < z.square().sum())
+    True
     """
 
     steps_silent: Tensor
@@ -155,6 +163,9 @@ def largest(magnitudes: Tensor, keep: int | Tensor) -> Tensor:
     """Return `magnitudes` [items, atoms] with all but the `keep` largest of each item set to zero.
 
     `keep` is one number or one an item; ties go to the lower atom.
+
+    >>> largest(torch.tensor([[3.0, 1.0, 2.0]]), 2).tolist()
+    [[3.0, 0.0, 2.0]]
     """
     order = magnitudes.detach().sort(dim=1, descending=True, stable=True).indices
     places = torch.arange(order.shape[1], device=order.device).expand_as(order)
@@ -167,6 +178,9 @@ def norm_count(magnitudes: Tensor, length: Tensor) -> Tensor:
     """Return how many of the largest `magnitudes` [items, atoms] have a norm nearest to `length` [items].
 
     Ties go to the smaller count; zero is possible (top-AFA, arXiv 2503.24277, whose rule keeps at least one).
+
+    >>> norm_count(torch.tensor([[3.0, 0.0, 2.0, 1.0]]), torch.tensor([3.7])).tolist()
+    [3]
     """
     ordered = magnitudes.detach().sort(1, descending=True).values
     norms = F.pad(ordered.square().cumsum(1).sqrt(), (1, 0))
@@ -179,6 +193,9 @@ def matching_pursuit(vectors: Tensor, atoms: Tensor, steps: int, *, tolerance: f
     Each step takes the atom best correlated with what is left, so that the squared error falls by the square
     of the correlation: `atoms` [atoms, dim] have length 1. Stops at `steps`, where no correlation is
     positive, or where what is left is no longer than `tolerance`; an atom may be taken again.
+
+    >>> matching_pursuit(torch.tensor([[3.0, 4.0]]), torch.eye(2), 1).tolist()
+    [[0.0, 4.0]]
     """
     rest, found = vectors, vectors.new_zeros(len(vectors), len(atoms))
     for _ in range(steps):
@@ -192,7 +209,11 @@ def matching_pursuit(vectors: Tensor, atoms: Tensor, steps: int, *, tolerance: f
 
 
 def support_bits(atoms: int, selected: int) -> float:
-    """Return log2 of the number of ways to select that many atoms."""
+    """Return log2 of the number of ways to select that many atoms.
+
+    >>> round(support_bits(2048, 32), 3)
+    233.986
+    """
     if not 0 <= selected <= atoms:
         raise ValueError("as many as there are can be selected")
     return (lgamma(atoms + 1) - lgamma(selected + 1) - lgamma(atoms - selected + 1)) / log(2)

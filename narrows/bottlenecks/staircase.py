@@ -27,6 +27,15 @@ class Staircase(Bottleneck):
     Symbols are [batch, channels + 2 * groups, time]: levels, then the bits of both ends at a block's first
     position. A coarser level is the upper bits of a finer one, so `age` makes of a history's symbols what
     quantizing it later would have. The rate is exact: the sum of the widths.
+
+    >>> code = Staircase(4, stairs=[(16, 8), (16, 4)], last_bits=2).eval()
+    >>> code.widths(64)[::16].tolist()
+    [2, 2, 4, 8]
+    >>> z = torch.rand(1, 4, 64, generator=torch.Generator().manual_seed(0))
+    >>> symbols = code.quantize(z)
+    >>> error = (code.dequantize(symbols) - z).abs().amax((0, 1))
+    >>> symbols.shape, bool(error[:32].max() > error[-16:].max())
+    (torch.Size([1, 6, 64]), True)
     """
 
     def __init__(

@@ -19,6 +19,9 @@ def nearest(vectors: Tensor, codes: Tensor) -> Tensor:
 
     Distances are taken from the codebook's mean, where they cancel less, and the best two are compared again
     in float64.
+
+    >>> nearest(torch.tensor([[0.9], [2.0]]), torch.tensor([[1.0], [3.0]])).tolist()
+    [0, 0]
     """
     if len(codes) == 1:
         return torch.zeros(len(vectors), dtype=torch.int64, device=vectors.device)
@@ -44,6 +47,15 @@ class VQ(Bottleneck):
     `decay`, and a code that fewer than `revive_below` vectors a batch choose, averaged, moves to a vector of
     the batch. Nothing moves in eval mode. `losses["commitment"]` is the latent's mean squared distance to its
     codes. `seed` fixes every random choice. A size of 1 is legal and costs no bits; OptionError above 65,536.
+
+    >>> code = VQ(8, 2)
+    >>> z = torch.randn(4, 2, 64, generator=torch.Generator().manual_seed(0))
+    >>> relaxed = code.relax(z)  # the first batch starts the codes; its commitment is a loss
+    >>> sorted(relaxed.losses), relaxed.z_hat.shape
+    (['commitment'], torch.Size([4, 2, 64]))
+    >>> ids = code.eval().quantize(z)
+    >>> ids.shape, bool((ids < 8).all())
+    (torch.Size([4, 1, 64]), True)
     """
 
     codes: Tensor
@@ -134,6 +146,11 @@ class GumbelVQ(Bottleneck):
     Training samples the id with Gumbel noise and lets gradients pass through the softmax at `temperature`
     (Jang et al. 2017, arXiv 1611.01144), as VQ-APC does (Chung et al. 2020, arXiv 2005.08392); in eval mode
     the largest logit wins and no noise is drawn.
+
+    >>> code = GumbelVQ(4, 3).eval()
+    >>> logits = torch.tensor([[0.0, 3.0, 1.0, 2.0]])
+    >>> code.quantize(logits).tolist(), code.relax(logits).z_hat.shape
+    ([[1]], torch.Size([1, 3]))
     """
 
     def __init__(self, size: int, dim: int, *, temperature: float = 1.0, seed: int = 0) -> None:
@@ -182,6 +199,10 @@ def prototype_terms(z: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
 
     The first, as a loss, revives codes that no input is near (Li et al. 2018, arXiv 1710.04806). `z` is
     [items, dim], `codes` [size, dim].
+
+    >>> of_codes, of_inputs = prototype_terms(torch.tensor([[0.0], [2.0]]), torch.tensor([[1.0], [5.0]]))
+    >>> float(of_codes), float(of_inputs)
+    (5.0, 1.0)
     """
     distance = (z[:, None] - codes).square().sum(2)
     return distance.min(0).values.mean(), distance.min(1).values.mean()

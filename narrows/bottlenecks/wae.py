@@ -24,6 +24,13 @@ class WAE(Rounded):
     `losses["penalty"]` is the encoder's, and with "gan" `losses["discriminator"]` trains the discriminator
     alone. Vectors are over the channels, each position one. Training passes the latent unchanged: `rate_bits`
     is that of the rounded symbols, without gradient. In use the latent is rounded to a multiple of `step`.
+
+    >>> code = WAE(3)
+    >>> relaxed = code.relax(torch.zeros(64, 3, requires_grad=True))
+    >>> relaxed.losses["penalty"].item() > 1  # collapsed: far from N(0, 1)
+    True
+    >>> sorted(WAE(3, penalty="gan").relax(torch.zeros(64, 3)).losses)
+    ['discriminator', 'penalty']
     """
 
     def __init__(self, channels: int, *, step: float = 1.0, penalty: str = "mmd", seed: int = 0) -> None:
@@ -86,6 +93,11 @@ def mmd(x: Tensor, y: Tensor, kernel: Kernel, *, biased: bool = False) -> Tensor
 
     The unbiased statistic leaves out the pairs of an item with itself and may be negative; the biased one
     keeps them and may not. Computed in float32 or better.
+
+    >>> x, y = (torch.randn(500, 2, generator=torch.Generator().manual_seed(s)) for s in (0, 1))
+    >>> kernel = inverse_multiquadrics(2)
+    >>> bool(abs(mmd(x, y, kernel)) < 0.05), bool(mmd(x, y + 2, kernel) > 0.5)
+    (True, True)
     """
     x, y = widened(x), widened(y)
     within_x, within_y = kernel(_squared(x, x)), kernel(_squared(y, y))

@@ -21,6 +21,11 @@ class Companded(Bottleneck):
     Symbols are [batch, channels, ...] from -2**(bits - 1) + 1 to 2**(bits - 1) - 1. Latents of standard
     deviation `scale`, 2**(bits - 1) / 1.85 or so, fill them evenly. Training adds uniform noise of one
     symbol, kept inside the range.
+
+    >>> code = Companded(1, bits=8).eval()
+    >>> symbols = code.quantize(torch.tensor([[[0.0, 50.0, 1e6]]]))
+    >>> symbols.tolist(), [round(v) for v in code.dequantize(symbols)[0, 0].tolist()]
+    ([[[0, 68, 127]]], [0, 50, 198])
     """
 
     def __init__(self, channels: int, *, bits: int = 8, seed: int = 0) -> None:

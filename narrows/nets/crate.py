@@ -14,20 +14,34 @@ from narrows.errors import OptionError
 
 
 def subspace_attention(z: Tensor, basis: Tensor, heads: int, scale: float = 1.0) -> Tensor:
-    """Return the sum over subspaces of U_k (U_k' z) softmax(scale (U_k' z)' (U_k' z)), columns soft-maxed."""
+    """Return the sum over subspaces of U_k (U_k' z) softmax(scale (U_k' z)' (U_k' z)), columns soft-maxed.
+
+    >>> z = torch.tensor([[[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]])
+    >>> [round(v, 4) for v in subspace_attention(z, torch.eye(2), 1)[0, 0].tolist()]
+    [0.8446, 0.5777, 0.7881]
+    """
     parts = torch.einsum("dk,bdt->bkt", basis, z).unflatten(1, (heads, -1))
     attention = torch.softmax(scale * parts.transpose(2, 3) @ parts, 2)
     return torch.einsum("dk,bkt->bdt", basis, (parts @ attention).flatten(1, 2))
 
 
 def ista_step(z: Tensor, dictionary: Tensor, step: float = 0.1, lam: float = 0.1) -> Tensor:
-    """Return relu(z + step D'(z - D z) - step lambda): one proximal step to a sparser code of z."""
+    """Return relu(z + step D'(z - D z) - step lambda): one proximal step to a sparser code of z.
+
+    >>> z, dictionary = torch.tensor([[[1.0], [0.5]]]), torch.tensor([[1.0, 0.6], [0.0, 0.8]])
+    >>> [round(v, 3) for v in ista_step(z, dictionary)[0, :, 0].tolist()]
+    [0.96, 0.48]
+    """
     residual = z - torch.einsum("de,bet->bdt", dictionary, z)
     return F.relu(z + step * torch.einsum("de,bdt->bet", dictionary, residual) - step * lam)
 
 
 class CrateBlock(nn.Module):
-    """One encoder layer: compress against the subspaces, then sparsify; each on a layer-normalized input."""
+    """One encoder layer: compress against the subspaces, then sparsify; each on a layer-normalized input.
+
+    >>> CrateBlock(8, 2)(torch.randn(1, 8, 5)).shape
+    torch.Size([1, 8, 5])
+    """
 
     def __init__(self, dim: int, heads: int, *, step: float = 0.1, lam: float = 0.1) -> None:
         super().__init__()
@@ -49,7 +63,11 @@ class CrateBlock(nn.Module):
 
 
 class CrateDecoderBlock(nn.Module):
-    """The layer's twin in a decoder: undo the sparsifying dictionary, then expand against the subspaces."""
+    """The layer's twin in a decoder: undo the sparsifying dictionary, then expand against the subspaces.
+
+    >>> CrateDecoderBlock(8, 2)(torch.randn(1, 8, 5)).shape
+    torch.Size([1, 8, 5])
+    """
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()

@@ -14,6 +14,11 @@ class GradientBalance(Kept):
     """The weight of a second loss at which its gradient is as long as the first's, at shared parameters.
 
     The weight is a running mean with `decay`, bias-corrected, between 1e-4 and 1e4.
+
+    >>> theta = torch.tensor(2.0, requires_grad=True)
+    >>> weigh = GradientBalance()
+    >>> round(float(weigh(50 * theta**2, (theta - 1) ** 2 / 2, [theta])))
+    200
     """
 
     total: Tensor
@@ -38,7 +43,11 @@ class GradientBalance(Kept):
 
 
 def value_weights(finals: Sequence[float]) -> list[float]:
-    """Return weights inverse to the values that losses reached in runs of their own (QLIP's balance)."""
+    """Return weights inverse to the values that losses reached in runs of their own (QLIP, arXiv 2502.05178).
+
+    >>> value_weights([0.5, 4.0])
+    [2.0, 0.25]
+    """
     if any(not value > 0 for value in finals):
         raise ValueError("final losses are above zero")
     return [1 / value for value in finals]

@@ -12,6 +12,10 @@ def nt_xent(a: Tensor, b: Tensor, temperature: float = 0.2) -> Tensor:
 
     The mean over all 2 * items of telling the own other view from everything but oneself (SimCLR, arXiv
     2002.05709). The views must differ: with one deterministic pass twice, only repulsion is learned.
+
+    >>> views = torch.eye(3)
+    >>> round(float(nt_xent(views, views)), 6)
+    0.026595
     """
     both = F.normalize(torch.cat([a, b]), dim=1)
     logits = both @ both.T / temperature
@@ -21,6 +25,11 @@ def nt_xent(a: Tensor, b: Tensor, temperature: float = 0.2) -> Tensor:
 
 
 def mean_absolute_correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Return the mean over items of |Pearson correlation| between an item's two codes, [items, dim] each."""
+    """Return the mean over items of |Pearson correlation| between an item's two codes, [items, dim] each.
+
+    >>> a, b = torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.tensor([[2.0, 1.0, 4.0, 3.0]])
+    >>> round(float(mean_absolute_correlation(a, b)), 6)
+    0.6
+    """
     a, b = (v - v.mean(1, keepdim=True) for v in (a, b))
     return F.cosine_similarity(a, b, dim=1).abs().mean()
