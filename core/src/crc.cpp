@@ -63,7 +63,28 @@ inline uint64_t add8(uint64_t crc, const uint8_t* p) {
 
 #endif
 
+// The product of two polynomials modulo that of the CRC; the highest bit is the coefficient of x^0.
+constexpr uint32_t multiply(uint32_t a, uint32_t b) {
+    uint32_t product = 0;
+    for (; a; a <<= 1, b = (b >> 1) ^ (b & 1 ? 0x82F63B78u : 0u))
+        if (a >> 31) product ^= b;
+    return product;
+}
+
+// x^(8 * 2^i): what 2^i bytes behind it multiply a CRC by.
+constexpr std::array<uint32_t, 64> kAfterBytes = [] {
+    std::array<uint32_t, 64> powers{0x00800000};
+    for (size_t i = 1; i < powers.size(); ++i) powers[i] = multiply(powers[i - 1], powers[i - 1]);
+    return powers;
+}();
+
 }  // namespace
+
+uint32_t join_crc32c(uint32_t first, uint32_t second, size_t second_bytes) noexcept {
+    for (size_t i = 0; second_bytes >> i; ++i)
+        if (second_bytes >> i & 1) first = multiply(first, kAfterBytes[i]);
+    return first ^ second;
+}
 
 uint32_t crc32c(std::span<const uint8_t> data, uint32_t crc) noexcept {
     const uint8_t* p = data.data();

@@ -30,6 +30,9 @@ int main() {
         const auto some = std::span<const uint8_t>(bytes).subspan(first, count);
         const auto seed = static_cast<uint32_t>(random.next());
         CHECK(narrows::crc32c(some, seed) == plain(some, seed));
+        const size_t split = random.below(static_cast<uint32_t>(count + 1));
+        const uint32_t front = narrows::crc32c(some.first(split), seed), back = narrows::crc32c(some.subspan(split));
+        CHECK(narrows::join_crc32c(front, back, count - split) == plain(some, seed));
     }
     return 0;
 }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -55,8 +56,9 @@ struct Place {
 // Finds the chunks of a payload that must hold exactly `num_symbols`, or any number where that is kAnyNumber, and
 // verifies its CRC32C. `places` grows with the payload's length, never with a declared size.
 inline constexpr size_t kAnyNumber = SIZE_MAX;
+using Checksum = std::function<uint32_t(std::span<const uint8_t>)>;
 [[nodiscard]] Status find_chunks(std::span<const uint8_t> payload, size_t num_symbols, bool check,
-                                 std::vector<Place>& places, std::string& what);
+                                 std::vector<Place>& places, std::string& what, const Checksum& crc32c_of);
 
 // Corrupt if a chunk was coded with other tables.
 [[nodiscard]] Status check_tables(std::span<const Place> places, uint32_t tables_digest, std::string& what);

@@ -1,14 +1,12 @@
 // Payloads: split into chunks, code each on a thread of its own, check everything on the way back.
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <limits>
 #include <mutex>
 #include <new>
-#include <system_error>
-#include <thread>
 #include <type_traits>
 
+#include "crew.hpp"
 #include "narrows/crc.hpp"
 #include "narrows/rans.hpp"
 #include "rans/chunk.hpp"
@@ -48,41 +46,38 @@ Status without_exceptions(Work work) {
     }
 }
 
-// How many threads share n pieces of work.
-size_t num_workers(size_t n, unsigned threads) { return std::clamp<size_t>(std::min<size_t>(threads, n), 1, 256); }
-
-// Runs work(i, worker) for i from 0 to n - 1 on as many threads, whose numbers are `worker`; the first status that is
-// not ok wins, by lowest i.
+// Runs work(i, worker, why) for i from 0 to n - 1 on at most `workers` threads; the first status that is not ok wins,
+// by lowest i.
 template <typename Work>
-Status for_each(size_t n, size_t workers, std::string& what, Work work) {
-    if (n == 1) return without_exceptions([&] { return work(0, 0, what); });
-    std::atomic<size_t> next{0};
+Status for_each(Crew& crew, size_t n, size_t workers, std::string& what, Work work) {
     std::mutex mutex;
     size_t failed = n;
     Status result = Status::ok;
-    const auto run = [&](size_t worker) {
-        for (size_t i; (i = next.fetch_add(1)) < n;) {
-            std::string why;
-            const Status status = without_exceptions([&] { return work(i, worker, why); });
-            if (status == Status::ok) continue;
-            const std::lock_guard lock(mutex);
-            if (i < failed) {
-                failed = i;
-                result = status;
-                what = std::move(why);
-            }
+    crew.run(n, workers, [&](size_t i, size_t worker) {
+        std::string why;
+        const Status status = without_exceptions([&] { return work(i, worker, why); });
+        if (status == Status::ok) return;
+        const std::lock_guard lock(mutex);
+        if (i < failed) {
+            failed = i;
+            result = status;
+            what = std::move(why);
         }
-    };
-    std::vector<std::thread> pool;
-    pool.reserve(workers);
-    try {
-        while (pool.size() + 1 < workers) pool.emplace_back(run, pool.size() + 1);
-    } catch (const std::exception&) {
-        // No more threads or no memory for them: those that there are do the work.
-    }
-    run(0);
-    for (std::thread& thread : pool) thread.join();
+    });
     return result;
+}
+
+// CRC32C of `data`, computed in pieces.
+uint32_t checksum(Crew& crew, std::span<const uint8_t> data) {
+    constexpr size_t kPiece = 65536;
+    const size_t num_pieces = std::clamp<size_t>(data.size() / kPiece, 1, crew.most());
+    if (num_pieces == 1) return crc32c(data);
+    const size_t each = (data.size() + num_pieces - 1) / num_pieces;
+    std::vector<uint32_t> crcs(num_pieces);
+    const auto piece = [&](size_t i) { return data.subspan(i * each, std::min(each, data.size() - i * each)); };
+    crew.run(num_pieces, num_pieces, [&](size_t i, size_t) { crcs[i] = crc32c(piece(i)); });
+    for (size_t i = 1; i < num_pieces; ++i) crcs[0] = join_crc32c(crcs[0], crcs[i], piece(i).size());
+    return crcs[0];
 }
 
 // Values of a type that kernels read: those of the caller, or a block of them converted. For one thread.
@@ -352,30 +347,39 @@ Status encode_typed(const Integers& symbols, const Integers& index, const Tables
     const size_t each = chunk_symbols(n, cost, options.chunk_bytes);
     const size_t num_chunks = std::max<size_t>(1, (n + each - 1) / each);
     std::vector<std::vector<uint8_t>> chunks(num_chunks);
-    const size_t workers = num_workers(num_chunks, options.threads);
+    Crew crew(options.threads);
+    const size_t workers = std::min(num_chunks, crew.most());
     const WordBuffers buffers(workers, ChunkEncoder<Symbol, Index>::num_words(std::min(n, each)));
     if (workers > 1)  // in this thread, as WordBuffers says
         for (auto& chunk : chunks) chunk.reserve(cost / 2000 / num_chunks + 256);
-    Status status = for_each(num_chunks, workers, what, [&](size_t i, size_t worker, std::string& why) {
+    const Status status = for_each(crew, num_chunks, workers, what, [&](size_t i, size_t worker, std::string& why) {
         uint16_t small[WordBuffers::kSmall];
         ChunkEncoder<Symbol, Index> chunk(symbols, index, i * each, std::min(each, n - i * each), tables);
         return chunk.run(options, buffers.of(worker, small), chunks[i], why);
     });
     if (status != Status::ok) return status;
-    std::vector<size_t> begins(num_chunks);
+    struct Part {
+        size_t begin;
+        uint32_t crc;
+    };
+    std::vector<Part> parts(num_chunks);
     size_t total = 0;
     for (size_t i = 0; i < num_chunks; ++i) {
-        begins[i] = total;
+        parts[i].begin = total;
         total += chunks[i].size();
     }
     uint8_t* const payload = allocate(total + (options.check ? 4 : 0));
     if (!payload) return Status::no_memory;
-    status = for_each(num_chunks, workers, what, [&](size_t i, size_t, std::string&) {
-        std::memcpy(payload + begins[i], chunks[i].data(), chunks[i].size());
-        return Status::ok;
+    crew.run(num_chunks, workers, [&](size_t i, size_t) {
+        std::memcpy(payload + parts[i].begin, chunks[i].data(), chunks[i].size());
+        if (options.check) parts[i].crc = crc32c(chunks[i]);
     });
-    if (options.check) store32(payload + total, crc32c({payload, total}));
-    return status;
+    if (options.check) {
+        uint32_t crc = parts[0].crc;
+        for (size_t i = 1; i < num_chunks; ++i) crc = join_crc32c(crc, parts[i].crc, chunks[i].size());
+        store32(payload + total, crc);
+    }
+    return Status::ok;
 }
 
 // Replaces what kernels left at escapes and adds raw bits. False if the side stream lies.
@@ -555,9 +559,11 @@ Status decode_chunk(std::span<const uint8_t> payload, const Place& place, const 
 template <typename Symbol, typename Index>
 Status decode_chunks(std::span<const uint8_t> payload, const Integers& index, const Tables& tables,
                      const DecodeOptions& options, const MutableIntegers& symbols, std::string& what) {
+    Crew crew(options.threads);
+    const auto checksum_of = [&crew](std::span<const uint8_t> data) { return checksum(crew, data); };
     std::vector<Place> places;
     const bool whole = options.chunk == DecodeOptions::kAll;
-    Status status = find_chunks(payload, whole ? index.size() : kAnyNumber, options.check, places, what);
+    Status status = find_chunks(payload, whole ? index.size() : kAnyNumber, options.check, places, what, checksum_of);
     if (status != Status::ok) return status;
     std::span<const Place> wanted = places;
     if (!whole) {
@@ -583,9 +589,9 @@ Status decode_chunks(std::span<const uint8_t> payload, const Integers& index, co
         all_words += padded_words(place);
     }
     // No more memory than two copies of all words and their padding, however unequal the chunks.
-    const size_t workers = std::min(num_workers(wanted.size(), options.threads), 2 * all_words / most_words);
+    const size_t workers = std::min({wanted.size(), crew.most(), 2 * all_words / most_words});
     const WordBuffers buffers(workers, most_words);
-    return for_each(wanted.size(), workers, what, [&](size_t i, size_t worker, std::string& why) {
+    return for_each(crew, wanted.size(), workers, what, [&](size_t i, size_t worker, std::string& why) {
         uint16_t small[WordBuffers::kSmall];
         const size_t first = wanted[i].first - wanted[0].first;
         return decode_chunk<Symbol, Index>(payload, wanted[i], index, first, tables, symbols,
@@ -684,7 +690,9 @@ bool pack(std::span<int16_t> symbols, const Integers& index) {
 
 Status list_chunks(std::span<const uint8_t> payload, bool check, std::vector<ChunkRange>& chunks, std::string& what) {
     std::vector<Place> places;
-    if (const Status status = find_chunks(payload, kAnyNumber, check, places, what); status != Status::ok) return status;
+    const auto plain = [](std::span<const uint8_t> data) { return crc32c(data); };
+    const Status status = find_chunks(payload, kAnyNumber, check, places, what, plain);
+    if (status != Status::ok) return status;
     for (const Place& place : places)
         chunks.push_back({place.begin, place.body - place.begin + static_cast<size_t>(place.header.body_bytes()),
                           place.first, place.header.num_symbols});

@@ -44,8 +44,9 @@ def threads(case: str, settings: Settings) -> Iterator[Row]:
     """Yield rows of W1 on one and two threads, in wall time; speed-ups are of the least of the rounds.
 
     `cpu_percent` is the CPU time of all threads over that of one: what sharing costs, on a busy machine too.
+    A call has four times the symbols of other cases: a new thread may wait milliseconds for its core.
     """
-    work = workloads.make("w1", settings.symbols)
+    work = workloads.make("w1", 4 * settings.symbols)
 
     def measured(clock: Clock) -> list[Contender]:
         running = [_coder(work, f"{count} threads, wall time", threads=count) for count in (1, 2)]
