@@ -23,6 +23,7 @@ from narrows.streaming.live import Incoming, Receiver, Sender
 Address = tuple[str, int]
 
 TICK_S = 0.005
+_PAUSE_S = 0.5  # behind its time by more, a sender goes on from there
 _BUFFER_BYTES = 1 << 20
 _READ_AHEAD_BLOCKS = 64
 _LET_GO_S = 0.5  # for a source to let go of what it holds; one that waits for a pipe is left waiting
@@ -161,8 +162,8 @@ def send(
 ) -> None:
     """Send blocks [time, channels] until they end or `stop` says so; then what the encoder still holds.
 
-    `paced`: a block leaves when it would have been spoken; else as fast as it comes. `tick` is called with
-    the time after every block.
+    `paced`: a block leaves when it would have been spoken; else as fast as it comes. After a pause of the
+    source, or of this process, the rest keeps its pace. `tick` is called with the time after every block.
     """
     begin_s = time.monotonic()
     num_samples = 0
@@ -176,6 +177,9 @@ def send(
                 continue
             num_samples += len(block)
             due_s = begin_s + num_samples / sample_rate_hz if paced else time.monotonic()
+            behind_s = time.monotonic() - due_s
+            if behind_s > _PAUSE_S:
+                begin_s += behind_s
             _serve(sender, endpoint, due_s)
             now_s = time.monotonic()
             for datagram in sender.push(block, now_s):

@@ -170,6 +170,22 @@ def test_a_stalled_source_stalls_no_answers(speech):
     assert answered.is_set()
 
 
+def test_after_a_pause_the_rest_keeps_its_pace(speech):
+    times = []
+
+    def source():
+        for number, block in enumerate(blocks(speech[:6400])):
+            if number == 10:
+                time.sleep(1)
+            yield block
+
+    with udp.Endpoint() as endpoint:
+        udp.send(
+            Sender(encoder()), source(), endpoint, ("127.0.0.1", 9), RATE_HZ, tick=times.append
+        )  # fmt: skip
+    assert times[-2] - times[10] > 0.1  # ten blocks of 20 ms, not at once
+
+
 def test_what_the_source_raises_is_raised(speech):
     def source():
         yield speech[:320]
