@@ -23,22 +23,26 @@ from narrows.transforms import packet
 GRID = 1 << LATENT_BITS >> 2  # a quarter of the posterior's deviation, in 2^-6
 _DEVIATION = 4  # of the posterior, in steps of the grid
 _SCALE_BITS = 4
+_OCTAVES = 16
 
 
 @dataclass(frozen=True)
 class Side:
-    """What is sent of a picture beside the stack: its size, and scales and means that name its tables."""
+    """What is sent of a picture beside the stack: its size, and scales and means that name its tables.
+
+    `error_scales` are those of each color, by how busy the predicted picture is around a pixel.
+    """
 
     height: int
     width: int
     latent_means: tuple[int, ...]
     latent_scales: tuple[int, ...]
-    error_scales: tuple[int, int, int]
+    error_scales: tuple[tuple[int, ...], ...]
 
     @property
     def bits(self) -> int:
         """What this takes when each number has 16 bits."""
-        return 16 * (2 + 2 * len(self.latent_means) + 3)
+        return 16 * (2 + 2 * len(self.latent_means) + sum(map(len, self.error_scales)))
 
 
 @cache
@@ -56,32 +60,21 @@ def push(stack: Stack, tokenizer: ImageTokenizer, pixels: Array) -> Side:
     Raises TruncatedStream where the stack holds too few bits to draw a latent from.
     """
     mean = _mean(tokenizer, pixels)
-    offset = stack.pop(np.zeros(mean.size, np.uint8), posterior()).reshape(mean.shape)
-    latent = mean + offset
-    error = pixels.astype(np.int32) - _decoded(tokenizer, latent, pixels.shape[:2])
-    height, width = pixels.shape[:2]
-    side = Side(
-        height,
-        width,
-        tuple(round(float(channel.mean())) for channel in latent),
-        tuple(_scale(channel - round(float(channel.mean()))) for channel in latent),
-        _errors(error),
-    )
-    stack.push(error, _error_index(side, error.shape), _laplace().tables)
-    high, low = _parts(side, latent - _column(side.latent_means))
-    stack.push(low, _low_index(side, latent.shape), _even())
-    stack.push(high, _latent_index(side, latent.shape), _gaussian().tables)
+    offset = stack.pop(np.zeros(mean.size, np.uint8), posterior())
+    side, parts = _described(tokenizer, pixels, mean + offset.reshape(mean.shape))
+    for symbols, index, tables in parts:
+        stack.push(symbols, index, tables)
     return side
 
 
 def pop(stack: Stack, tokenizer: ImageTokenizer, side: Side) -> Array:
     """Take off the picture that was pushed last; the stack is then what it was before."""
     grid = (len(side.latent_means), -(-side.height // 8), -(-side.width // 8))
-    high = stack.pop(_latent_index(side, grid), _gaussian().tables)
+    high = stack.pop(_latent_index(side, grid), _laplace().tables)
     low = stack.pop(_low_index(side, grid), _even())
     latent = (high << _column(_shifts(side))) + low + _column(side.latent_means)
     predicted = _decoded(tokenizer, latent, (side.height, side.width))
-    error = stack.pop(_error_index(side, predicted.shape), _laplace().tables)
+    error = stack.pop(_error_index(side, predicted), _laplace().tables)
     pixels: Array = (predicted + error).astype(np.uint8)
     mean = _mean(tokenizer, pixels)
     stack.push((latent - mean).reshape(-1), np.zeros(mean.size, np.uint8), posterior())
@@ -93,27 +86,68 @@ def bound_bits(tokenizer: ImageTokenizer, pixels: Array, *, seed: int = 0) -> tu
 
     By the tables themselves, at a latent drawn with NumPy: the first is minus the evidence bound.
     """
-    mean = _mean(tokenizer, pixels)
     frequency = np.diff(posterior().cdf[0].astype(np.int64))[1 : posterior().size[0]]
-    drawn = np.random.default_rng(seed).choice(len(frequency), mean.size, p=frequency / frequency.sum())
-    offset = drawn.reshape(mean.shape) + int(posterior().offset[0])
-    latent = mean + offset
-    error = pixels.astype(np.int32) - _decoded(tokenizer, latent, pixels.shape[:2])
-    centered = np.stack([channel - round(float(channel.mean())) for channel in latent])
-    height, width = pixels.shape[:2]
-    scales = tuple(_scale(channel) for channel in centered)
-    side = Side(height, width, (0,) * len(latent), scales, _errors(error))
-    cost = _laplace().tables.cost_bits(error, _error_index(side, error.shape))
-    high, low = _parts(side, centered)
-    cost += _gaussian().tables.cost_bits(high, _latent_index(side, latent.shape))
-    cost += _even().cost_bits(low, _low_index(side, latent.shape))
-    returned = posterior().cost_bits(offset, np.zeros(offset.shape, np.uint8))
+    count = _mean(tokenizer, pixels).size
+    drawn = np.random.default_rng(seed).choice(len(frequency), count, p=frequency / frequency.sum())
+    return table_bits(tokenizer, pixels, drawn + int(posterior().offset[0]))
+
+
+def table_bits(tokenizer: ImageTokenizer, pixels: Array, offset: Array) -> tuple[float, float]:
+    """Return what `bound_bits` does, for a latent that lies `offset` steps [numbers] from the mean."""
+    mean = _mean(tokenizer, pixels)
+    _, parts = _described(tokenizer, pixels, mean + offset.reshape(mean.shape))
+    cost = sum(tables.cost_bits(symbols, index) for symbols, index, tables in parts)
+    returned = posterior().cost_bits(offset, np.zeros(offset.size, np.uint8))
     return float(cost - returned), float(returned)
 
 
-def _errors(error: Ints) -> tuple[int, int, int]:
-    red, green, blue = (_scale(error[:, :, c]) for c in range(3))
-    return red, green, blue
+def draw(stack: Stack, tokenizer: ImageTokenizer, pixels: Array) -> Array:
+    """Return how far from the mean the latent would lie that `push` draws, and leave the stack as it was."""
+    index = np.zeros(_mean(tokenizer, pixels).size, np.uint8)
+    offset: Array = stack.pop(index, posterior())
+    stack.push(offset, index, posterior())
+    return offset
+
+
+def _described(
+    tokenizer: ImageTokenizer, pixels: Array, latent: Ints
+) -> tuple[Side, list[tuple[Ints, Ints, Tables]]]:
+    """Return what belongs beside a picture, and its symbols with their tables in the order of pushing."""
+    height, width = pixels.shape[:2]
+    predicted = _decoded(tokenizer, latent, (height, width))
+    error = pixels.astype(np.int32) - predicted
+    means = tuple(round(float(channel.mean())) for channel in latent)
+    centered = latent - _column(means)
+    side = Side(height, width, means, tuple(map(_scale, centered)), _errors(error, _busy(predicted)))
+    high, low = _parts(side, centered)
+    laplace = _laplace().tables
+    return side, [
+        (error, _error_index(side, predicted), laplace),
+        (low, _low_index(side, latent.shape), _even()),
+        (high, _latent_index(side, latent.shape), laplace),
+    ]
+
+
+def _busy(predicted: Ints) -> Ints:
+    """How much goes on around each pixel [height, width], 0 to 15: octaves of the differences nearby."""
+    padded = np.pad(predicted.astype(np.int64), ((1, 1), (1, 1), (0, 0)), "edge")
+    across = np.abs(padded[1:-1, 2:] - padded[1:-1, :-2]) + np.abs(padded[2:, 1:-1] - padded[:-2, 1:-1])
+    around = across.sum(2)
+    for axis in (0, 1):
+        wide = np.pad(around, [(2, 2) if axis == a else (0, 0) for a in (0, 1)], "edge")
+        around = sum(np.take(wide, range(i, i + around.shape[axis]), axis) for i in range(5))
+    # frexp's exponent is the bit length, exactly.
+    octaves: Ints = np.minimum(np.frexp(around.astype(np.float64))[1], _OCTAVES - 1)
+    return octaves
+
+
+def _errors(error: Ints, busy: Ints) -> tuple[tuple[int, ...], ...]:
+    counts = np.maximum(np.bincount(busy.reshape(-1), minlength=_OCTAVES), 1)
+    found = []
+    for color in range(3):
+        total = np.bincount(busy.reshape(-1), np.abs(error[:, :, color]).reshape(-1), _OCTAVES)
+        found.append(tuple(_scale(mean) for mean in total / counts))
+    return tuple(found)
 
 
 def _mean(tokenizer: ImageTokenizer, pixels: Array) -> Ints:
@@ -137,14 +171,9 @@ def _laplace() -> ScaleFamily:
     return scale_family("laplace")
 
 
-@cache
-def _gaussian() -> ScaleFamily:
-    return scale_family("gaussian")
-
-
-def _error_index(side: Side, shape: Sequence[int]) -> Ints:
+def _error_index(side: Side, predicted: Ints) -> Ints:
     index = _laplace().index(np.array(side.error_scales), _SCALE_BITS)
-    return np.ascontiguousarray(np.broadcast_to(index, shape))
+    return np.ascontiguousarray(index.T[_busy(predicted)])
 
 
 def _shifts(side: Side) -> list[int]:
@@ -169,9 +198,8 @@ def _low_index(side: Side, shape: Sequence[int]) -> Ints:
 
 
 def _latent_index(side: Side, shape: Sequence[int]) -> Ints:
-    # A normal distribution's deviation is 1.25 times its mean magnitude.
-    scales = np.array(side.latent_scales) * 5 // 4 >> np.array(_shifts(side))
-    index = _gaussian().index(np.maximum(scales, 1), _SCALE_BITS)
+    scales = np.array(side.latent_scales) >> np.array(_shifts(side))
+    index = _laplace().index(np.maximum(scales, 1), _SCALE_BITS)
     return np.ascontiguousarray(np.broadcast_to(index[:, None, None], shape))
 
 

@@ -19,6 +19,7 @@ from narrows.bottlenecks.scalar import Scalar  # noqa: E402
 from narrows.bottlenecks.select import Select  # noqa: E402
 from narrows.bottlenecks.sign import Sign  # noqa: E402
 from narrows.bottlenecks.sparse import Sparse  # noqa: E402
+from narrows.bottlenecks.staircase import Staircase  # noqa: E402
 from narrows.bottlenecks.vq import VQ, GumbelVQ  # noqa: E402
 from narrows.bottlenecks.wae import WAE  # noqa: E402
 from narrows.bottlenecks.wavelet import Companded  # noqa: E402
@@ -102,6 +103,18 @@ def test_damage_and_other_tables_are_noticed(trained: tuple[Bottleneck, torch.Te
     code.eval()
     with pytest.raises(CorruptStream, match="tables differ"):
         code.decode(payload, symbols.shape)
+
+
+def test_a_staircase_takes_its_widths() -> None:
+    code = Staircase(62, stairs=((32, 8), (64, 4)), last_bits=3, group=62).eval()
+    z = torch.randn(4, 62, 256, generator=torch.Generator().manual_seed(0))
+    symbols = code.quantize(z)
+    payload = code.encode(symbols)
+    assert symbols.numel() == 2**16
+    assert torch.equal(code.decode(payload, symbols.shape), symbols)
+    widths = 4 * (62 * int(code.widths(256).sum()) + 2 * 16 * 16)
+    assert float(code.rate_bits(symbols).sum()) == pytest.approx(widths)
+    assert widths / 8 <= len(payload) <= widths / 8 * 1.01 + 16
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)

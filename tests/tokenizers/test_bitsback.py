@@ -42,9 +42,14 @@ def test_a_picture_costs_minus_its_evidence_bound(tokenizer: Any) -> None:
     stack = Stack(np.random.default_rng(2).bytes(40_000))
     costs, bounds, returned = [], [], []
     for number, picture in enumerate(pictures()):
-        before = stack.size_bits()
+        before, state = stack.size_bits(), stack.tobytes()
+        drawn = bitsback.draw(stack, tokenizer, picture)
+        assert stack.tobytes() == state
+        at_draw, _ = bitsback.table_bits(tokenizer, picture, drawn)
         bitsback.push(stack, tokenizer, picture)
         costs.append(stack.size_bits() - before)
+        # Not below what the tables say of that very latent; above it by few escapes alone.
+        assert -1 < costs[-1] - at_draw < 0.002 * costs[-1]
         found = [bitsback.bound_bits(tokenizer, picture, seed=10 * number + i) for i in range(4)]
         bounds.append(np.mean([bound for bound, _ in found]))
         returned.append(np.mean([back for _, back in found]))
