@@ -90,6 +90,8 @@ class Sparse(Bottleneck):
 
     def dequantize(self, symbols: Tensor) -> Tensor:
         check_symbols(symbols, len(self.weight))
+        if bool((symbols < 0).any()):
+            raise ValueError("a magnitude is not negative")
         return self._decoded(symbols.float() * self.step)
 
     def _decoded(self, magnitudes: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from narrows.errors import ModelError
 
 _CHECKPOINT_S = 120.0
 _AVERAGE = 0.995  # of the weights' running mean, a step
@@ -50,7 +53,8 @@ def fit(
 
     `groups` are AdamW's parameter groups, `loss_of(step, rng)` gives the loss and what is to be logged.
     Writes `log.csv` (a row every `every` steps: means since the last, then what `validate` says of the mean
-    weights) and, every two minutes, `checkpoint.pt` into `folder`; with `resume` goes on from the latter.
+    weights) and, every two minutes, `checkpoint.pt` into `folder`; with `resume` goes on from the latter, and
+    raises ModelError where that is damaged or of another model.
     """
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint, log = folder / "checkpoint.pt", folder / "log.csv"
@@ -59,10 +63,7 @@ def fit(
     average = {name: value.clone() for name, value in model.state_dict().items()}
     first, cpu_s = 0, 0.0
     if resume and checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        average, first, cpu_s = state["average"], int(state["step"]), float(state["cpu_s"])
+        average, first, cpu_s = _restored(checkpoint, model, optimizer)
     else:
         log.unlink(missing_ok=True)
     told_to = first
@@ -116,6 +117,25 @@ def _with(
     model.load_state_dict(kept)
     model.train()
     return found
+
+
+def _restored(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[dict[str, Tensor], int, float]:
+    """Load a checkpoint of this training, running nothing in it; return mean weights, step and CPU time."""
+    try:
+        state = torch.load(path, weights_only=True)
+        average, first, cpu_s = dict(state["average"]), int(state["step"]), float(state["cpu_s"])
+        if {name: value.shape for name, value in average.items()} != {
+            name: value.shape for name, value in model.state_dict().items()
+        }:
+            raise ValueError("the weights have other names or shapes")
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, LookupError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"not a checkpoint of this training: {reason}", str(path)) from None
+    return average, first, cpu_s
 
 
 def _append(path: Path, row: Mapping[str, float]) -> None:

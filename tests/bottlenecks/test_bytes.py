@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -23,7 +24,7 @@ from narrows.bottlenecks.staircase import Staircase  # noqa: E402
 from narrows.bottlenecks.vq import VQ, GumbelVQ  # noqa: E402
 from narrows.bottlenecks.wae import WAE  # noqa: E402
 from narrows.bottlenecks.wavelet import Companded  # noqa: E402
-from narrows.errors import CorruptStream, StreamError, TruncatedStream  # noqa: E402
+from narrows.errors import CorruptStream, SignalError, StreamError, TruncatedStream  # noqa: E402
 from narrows.limits import Limits  # noqa: E402
 
 # Each makes 2**16 symbols of a latent [4, channels, side, side].
@@ -136,6 +137,71 @@ def test_models_of_every_precision_train_and_code(name: str, dtype: torch.dtype)
         again = code.decode(code.encode(symbols), symbols.shape)
         assert torch.equal(again, symbols)
         assert torch.equal(code.dequantize(again), code.relax(z).z_hat)
+
+
+# Their symbols are any integers.
+UNBOUNDED = ("gaussian", "scalar", "wae", "sparse")
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "in use"])
+@pytest.mark.parametrize("name", [*sorted(CASES), "staircase"])
+def test_bad_latents_are_signal_errors(name: str, training: bool) -> None:
+    make, channels, _ = CASES.get(name, (lambda: Staircase(4), 4, 0))
+    code = make().train(training)
+    good = latent(channels, 8, 1)
+    good = good[:, :, 0] if name == "staircase" else good
+    bad = [good[:0], good[..., :0], good[:, :-1], torch.cat([good, good], 1), good.reshape(-1)]
+    bad += [good.long(), good.to(torch.complex64), torch.tensor(1.0)]
+    for value in (math.nan, math.inf, -math.inf):
+        bad.append(good.clone())
+        bad[-1].view(-1)[3] = value
+    before = [buffer.clone() for buffer in code.buffers()]
+    for z in bad:
+        for take in (code.quantize, code.relax):
+            with pytest.raises(SignalError):
+                take(z)
+    assert all(torch.equal(a, b) for a, b in zip(before, code.buffers(), strict=True) if not a.isnan().any())
+
+
+@pytest.mark.parametrize("name", [*sorted(CASES), "staircase"])
+def test_symbols_outside_the_code_are_value_errors(name: str) -> None:
+    make, channels, _ = CASES.get(name, (lambda: Staircase(4), 4, 0))
+    code = make().eval()
+    good = latent(channels, 8, 1)
+    symbols = code.quantize(good[:, :, 0] if name == "staircase" else good)
+    bad = [symbols.float(), symbols[:, :0], torch.cat([symbols] * 7, 1)]
+    for z in [*bad, *([] if name in UNBOUNDED else [symbols + 70_000, symbols - 70_000])]:
+        with pytest.raises(ValueError):
+            code.dequantize(z)
+    for z in [*bad[:1], *bad[2:], *([] if name in UNBOUNDED else [symbols + 70_000])]:
+        with pytest.raises(ValueError):
+            code.encode(z)
+    if name == "sparse":
+        with pytest.raises(ValueError, match="not negative"):
+            code.dequantize(-1 - symbols)
+
+
+@pytest.mark.parametrize("make", [lambda: VQ(1, 2), lambda: RVQ(2, 1, 2), lambda: ProductVQ(2, 1, 2)])
+def test_codebooks_of_one_cost_nothing(make: Callable[[], Bottleneck]) -> None:
+    code = make()
+    z = latent(2, 8, 1)
+    assert float(code.relax(z).rate_bits.sum()) == 0
+    code.eval()
+    symbols = code.quantize(z)
+    assert float(code.rate_bits(symbols).sum()) == 0
+    assert len(code.encode(symbols)) <= 16
+    assert torch.equal(code.decode(code.encode(symbols), symbols.shape), symbols)
+
+
+def test_a_state_of_another_shape_is_refused() -> None:
+    for one, other in (
+        (VQ(4, 2), VQ(5, 2)),
+        (LFQ(4), LFQ(6)),
+        (Scalar(2), Scalar(3)),
+        (RVQ(2, 4, 2), RVQ(3, 4, 2)),
+    ):
+        with pytest.raises(RuntimeError, match=r"size mismatch|Unexpected|Missing"):
+            one.load_state_dict(other.state_dict())
 
 
 def test_counts_go_on_in_narrow_models() -> None:
