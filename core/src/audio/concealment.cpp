@@ -11,6 +11,7 @@ namespace {
 constexpr int kBits = 11;  // of magnitudes that are compared
 constexpr int64_t kHalfWeight = 8;  // of the half's samples beside those before the gap
 constexpr int32_t kUnit = 1 << 15;
+constexpr uint32_t kHeldFrames = 6;  // of a gap: more are rare, and repeat too long what was heard
 constexpr int32_t kLeastGain = kUnit / 5, kMostGain = kUnit * 13 / 10;
 
 // The last `lag` of `samples`, over and over.
@@ -99,12 +100,13 @@ void Concealment::begin(std::span<const int32_t> half, Past& past) const {
     std::copy(past.samples.end() - past.lag, past.samples.end(), past.period.begin());
 }
 
-void Concealment::run(std::span<const int32_t> half, bool first, Past& past, std::span<int32_t> frame) const {
-    if (first) begin(half, past);
-    // What is left of the gain at the end of each block: it stays for 10 ms, then falls to .6 a frame.
+void Concealment::run(std::span<const int32_t> half, uint32_t lost, Past& past, std::span<int32_t> frame) const {
+    if (lost == 1) begin(half, past);
+    // What is left of the gain at the end of each block: .8 after the first frame, and from the seventh on .85 of it a frame.
     using Ends = std::array<int32_t, kMaxTransforms + 1>;
-    static constexpr Ends kFirst = {32'768, 19'661, 15'229}, kLater = {25'382, 19'661, 15'229};
-    const Ends& ends = first ? kFirst : kLater;
+    static constexpr Ends kFirst = {kUnit, 26'214, 26'214}, kHeld = {kUnit, kUnit, kUnit}, kLastHeld = {kUnit, kUnit, 30'211},
+                          kFading = {30'211, 27'853, 25'679};
+    const Ends& ends = lost == 1 ? kFirst : lost < kHeldFrames ? kHeld : lost == kHeldFrames ? kLastHeld : kFading;
     const auto size = static_cast<int64_t>(layout_.size);
     const size_t played = layout_.frame();
     int64_t from = past.gain;
@@ -119,7 +121,7 @@ void Concealment::run(std::span<const int32_t> half, bool first, Past& past, std
     }
     past.at = static_cast<uint32_t>((past.at + played) % past.lag);
     past.gain = static_cast<int32_t>(past.gain * int64_t{ends[layout_.transforms - 1]} >> 15);
-    if (!first) return;
+    if (lost != 1) return;
     // The half that came is exact: with the repetition's other half it gives the block.
     std::array<int32_t, kMaxSize> block;
     std::copy_n(frame.begin(), layout_.size, block.begin());

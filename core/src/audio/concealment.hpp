@@ -33,8 +33,8 @@ class Concealment {
     // Notes a block of `layout.size` samples that was given out.
     void heard(std::span<const int32_t> block, Past& past) const;
     // A frame that is missing and, behind it, the block that the next one will overlap with: [transforms + 1][size].
-    // `half` is the left half of the block begun; `first` says that what was before it came.
-    void run(std::span<const int32_t> half, bool first, Past& past, std::span<int32_t> frame) const;
+    // `half` is the left half of the block begun; `lost` counts the frames of the gap, this one included.
+    void run(std::span<const int32_t> half, uint32_t lost, Past& past, std::span<int32_t> frame) const;
 
    private:
     void begin(std::span<const int32_t> half, Past& past) const;

@@ -277,7 +277,7 @@ struct AudioDecoder::Impl {
         std::array<int32_t, kMaxFrame + kMaxSize> frame;
         const std::span half = std::span(state.halves).subspan(channel * (n / 2), n / 2);
         const std::span made = std::span(frame).first(layout.frame() + n);
-        concealment->run(half, state.lost == 1, state.past[channel], made);
+        concealment->run(half, state.lost, state.past[channel], made);
         if (state.lost > kMostConcealed) std::fill(made.begin(), made.end(), 0);
         for (size_t t = 0; t < layout.transforms; ++t) give(made.subspan(t * n, n), t, channel, inside);
         int32_t* const next = made.data() + layout.frame();
