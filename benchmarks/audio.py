@@ -45,7 +45,7 @@ _REPEATED = ", packets repeated"
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
-    sounds = clips(options.set, options.clips or ())
+    sounds = clips(options.set, options.clips or (), speech_hz=options.speech_hz)
     kind = options.set if options.set in _OURS else "speech"
     store = Store(None if options.fresh else options.cache)
     ours = options.ours or _OURS[kind]
@@ -97,6 +97,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--ours", metavar="NAME[:OPT=VAL,...]", help="our codec, or none; default by the set")
     parser.add_argument("--kbps", type=numbers, metavar="X,Y", help="only these nominal rates")
     parser.add_argument("--clips", type=lambda s: s.split(","), metavar="A,B", help="only clips so called")
+    parser.add_argument("--speech-hz", type=int, default=16_000, metavar="HZ", help="rate of speech")
     parser.add_argument("--visqol", action="store_true", help="ViSQOL too (2 s of CPU per clip)")
     parser.add_argument("--causal", action="store_true", help="ours keeps the nominal rate by itself")
     parser.add_argument("--loss", type=numbers, metavar="P,Q", help="instead: packet loss, beside Opus")

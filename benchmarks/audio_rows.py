@@ -76,8 +76,8 @@ class Row:
         return self.set, self.codec, self.version, self.digest, self.nominal_kbps
 
 
-def clips(name: str, only: Iterable[str] = ()) -> list[Clip]:
-    """The clips of `speech` (resampled to 16 kHz) or `music` under NARROWS_DATA, or of a folder.
+def clips(name: str, only: Iterable[str] = (), *, speech_hz: int = SPEECH_RATE_HZ) -> list[Clip]:
+    """The clips of `speech` (resampled to `speech_hz`) or `music` under NARROWS_DATA, or of a folder.
 
     `only` keeps the clips whose names begin with one of its entries. SystemExit where there is nothing.
     """
@@ -91,8 +91,8 @@ def clips(name: str, only: Iterable[str] = ()) -> list[Clip]:
         if tuple(only) and not path.name.startswith(tuple(only)):
             continue
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        if name == "speech" and rate != SPEECH_RATE_HZ:
-            samples, rate = metrics.resample(samples, rate, SPEECH_RATE_HZ).astype(np.float32), SPEECH_RATE_HZ
+        if name == "speech" and rate != speech_hz:
+            samples, rate = metrics.resample(samples, rate, speech_hz).astype(np.float32), speech_hz
         found.append(Clip(path.stem, samples, rate))
     return found
 
