@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from math import log, pi
+from dataclasses import dataclass
+from functools import cache
+from math import log, log2, pi
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from narrows.bottlenecks.bottleneck import Kept, Relaxed, widened
+from narrows.bottlenecks.bottleneck import Ints, Kept, Relaxed, widened
 from narrows.bottlenecks.rounded import Rounded
+from narrows.entropy import Plan, Tables, scale_family
+from narrows.entropy.distributions import SCALE_BITS
 from narrows.errors import OptionError
+from narrows.nets.exact import IntegerNetwork
+from narrows.nets.integer import export
 
 _LOG_VARIANCE = (-14.0, 6.0)
+_MOST_LOG = 7.0  # of a deviation of the flow
+_FRACTION = 12  # bits of what the flow's integer network gives
+_PER_OCTAVE, _FIRST, _NUM_SCALES = 4, 16, 60  # the flow's tables
 
 
 class Gaussian(Rounded):
@@ -102,7 +113,8 @@ class SoftFreeBits(Kept):
 class FlowPrior(nn.Module):
     """An autoregressive prior: coefficient i is normal given those before it (arXiv 1611.02731).
 
-    Latents are [items, dim]. One masked network gives every mean and log deviation in a pass.
+    Latents are [items, dim]. One masked network gives every mean and log deviation in a pass. For bytes,
+    `entropy_model` has it in integers, for `narrows.entropy.encode_symbols`.
 
     >>> prior = FlowPrior(3)
     >>> z = torch.randn(5, 3)
@@ -126,15 +138,79 @@ class FlowPrior(nn.Module):
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and log deviation of each coefficient given those before it, [items, dim] each."""
-        hidden = torch.tanh(nn.functional.linear(z, self.first.weight * self.first_mask, self.first.bias))
+        hidden = nn.functional.linear(z, self.first.weight * self.first_mask, self.first.bias).relu()
         both = nn.functional.linear(hidden, self.last.weight * self.last_mask, self.last.bias)
         mean, log_deviation = both.chunk(2, -1)
-        return mean, log_deviation.clamp(-7, 7)
+        return mean, log_deviation.clamp(-_MOST_LOG, _MOST_LOG)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Return log p of each latent in nats, [items]."""
         mean, log_deviation = self(z)
         return flow_log_prob(z, mean, log_deviation)
+
+    @torch.no_grad()
+    def entropy_model(self, symbols: Tensor, *, step: float = 1.0, center: Tensor | float = 0.0) -> Flow:
+        """Return the prior in integers, as a model of `symbols` [batch, dim, ...]: latents / step - center.
+
+        `symbols` are a sample of what will be coded; the largest activations on it set the network's units.
+        """
+        dim = self.first.in_features
+        middle = torch.as_tensor(center, dtype=torch.float64).expand(dim)
+        first = (self.first.weight * self.first_mask).double()
+        last = (self.last.weight * self.last_mask).double()
+        bias = self.last.bias.double()
+        # A symbol is a latent / step - center; what comes out is in symbols, and in octaves of them.
+        first_bias = self.first.bias.double() + first @ (middle * step)
+        last = torch.cat([last[:dim] / step, last[dim:] / log(2)])
+        last_bias = torch.cat([bias[:dim] / step - middle, bias[dim:] / log(2) - log2(step)])
+        net = nn.Sequential(_pointwise(first * step, first_bias), nn.ReLU(), _pointwise(last, last_bias))
+        sample = symbols.transpose(0, 1).reshape(1, dim, -1, 1)
+        return Flow(
+            _octaves(), export(net, sample, fraction_bits=_FRACTION, weight_bits=15, activation_bits=15)
+        )
+
+
+def _pointwise(weight: Tensor, bias: Tensor) -> nn.Conv2d:
+    """Return the linear map as a layer that works at every position."""
+    layer = nn.Conv2d(weight.shape[1], weight.shape[0], 1).double()
+    layer.weight.copy_(weight[:, :, None, None])
+    layer.bias.copy_(bias)
+    return layer
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """An entropy model of symbols [batch, dim, ...]: each is normal given those before it, all in integers.
+
+    What a decoder needs is `network`, whose `arrays` go into a weights file.
+    """
+
+    tables: Tables
+    network: IntegerNetwork
+
+    @property
+    def passes(self) -> int:
+        """One for each coefficient."""
+        return int(self.network.layers[0].weight.shape[1])
+
+    def plan(self, k: int, known: Ints, side: Any) -> Plan:
+        """Coefficient `k`: a table by its scale, to a quarter of an octave, about a whole mean."""
+        lines = np.moveaxis(known, 1, 0)
+        found = self.network(lines.reshape(len(lines), -1, 1))
+        mean, octave = (
+            found[at].reshape(lines.shape[1:])[:, None].astype(np.int64) for at in (k, self.passes + k)
+        )
+        half = 1 << _FRACTION >> 1
+        place = ((octave * _PER_OCTAVE + half) >> _FRACTION) + _FIRST
+        index = np.clip(place, 0, len(self.tables) - 1).astype(np.uint8)
+        return Plan((slice(None), slice(k, k + 1)), index, (mean + half) >> _FRACTION)
+
+
+@cache
+def _octaves() -> Tables:
+    """Tables of normal distributions whose deviations are a quarter of an octave apart, 1/16 to 1,722."""
+    scales = [round(2.0 ** (SCALE_BITS + (i - _FIRST) / _PER_OCTAVE)) for i in range(_NUM_SCALES)]
+    return scale_family("gaussian", scales).tables
 
 
 def flow_log_prob(z: Tensor, mean: Tensor, log_deviation: Tensor) -> Tensor:

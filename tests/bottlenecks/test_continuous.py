@@ -13,6 +13,7 @@ from narrows.bottlenecks import gaussian, wae  # noqa: E402
 from narrows.bottlenecks.gaussian import FlowPrior, Gaussian, SoftFreeBits, free_bits, gaussian_kl  # noqa: E402
 from narrows.bottlenecks.scalar import Scalar  # noqa: E402
 from narrows.bottlenecks.wae import WAE, gaussian_kernel, inverse_multiquadrics, mmd  # noqa: E402
+from narrows.entropy import decode_symbols, encode_symbols  # noqa: E402
 from narrows.errors import OptionError, SignalError  # noqa: E402
 from narrows.training.objectives import elbo, rate  # noqa: E402
 
@@ -90,6 +91,36 @@ def test_a_coefficient_is_predicted_from_those_before_it_alone() -> None:
         optimizer.step()
     independent = 1 + math.log(2 * math.pi)
     assert float(loss.detach()) == pytest.approx(independent + math.log(0.6), abs=0.12)
+
+
+def test_an_autoregressive_prior_codes_in_integers() -> None:
+    """Latents that predict each other cost what the prior says of them, and less than each alone."""
+    torch.manual_seed(0)
+    mixing = torch.tensor([[1.0, 0, 0], [0.9, 0.4, 0], [0.5, -0.7, 0.5]])
+    train, test = (seeded(1 << 15, 3, seed=s) @ mixing.T + torch.tensor([3.0, 0, -1]) for s in (1, 2))
+    prior = FlowPrior(3, hidden=16)
+    optimizer = torch.optim.Adam(prior.parameters(), 0.02)
+    for step in range(200):
+        optimizer.zero_grad()
+        (-prior.log_prob(train[torch.arange(256) + 128 * step]).mean()).backward()
+        optimizer.step()
+    code = Scalar(3, step=0.125)
+    with torch.no_grad():
+        code.relax(train)
+    code.eval()
+    symbols = code.quantize(test)
+    model = prior.entropy_model(code.quantize(train[:1000]), step=code.step, center=code.center)
+    payload = encode_symbols(model, symbols.numpy())
+    assert np.array_equal(decode_symbols(model, payload, symbols.shape), symbols.numpy())
+    with torch.no_grad():
+        nats = -prior.log_prob(code.dequantize(symbols)).sum()
+    bits = float(nats) / math.log(2) - symbols.numel() * math.log2(code.step)
+    assert 0.99 * bits < 8 * len(payload) < 1.01 * bits + 128
+    assert len(payload) < 0.93 * len(code.encode(symbols))
+    # Positions of a grid are items.
+    grid = symbols[:600].reshape(6, 10, 10, 3).movedim(3, 1)
+    again = decode_symbols(model, encode_symbols(model, grid.numpy()), grid.shape)
+    assert np.array_equal(again, grid.numpy())
 
 
 def test_k44_the_divergence_is_information_plus_marginal() -> None:
