@@ -32,8 +32,8 @@ class Source:
 
 
 def open_source(path: str, fmt: pcm.Format | None = None, limits: Limits = Limits()) -> Source:
-    """A source from `path`, `-` for stdin: raw samples if `fmt` is given, else WAV block by block, else any
-    sound file that can be read, whole.
+    """A source from `path`, `-` for stdin: raw samples if `fmt` is given, else WAV of integers or float32
+    block by block, else any sound file that can be read, whole.
 
     Raises SignalError for what is no sound, OSError from the file system.
     """
@@ -43,10 +43,15 @@ def open_source(path: str, fmt: pcm.Format | None = None, limits: Limits = Limit
     head = _head(file)
     rest = cast(BinaryIO, _Joined(head, file))
     if pcm.is_wav(head):
-        wav = pcm.open_wav(rest)
-        if wav.num_bytes is not None and file.seekable():
-            wav.tags.update(pcm.tags_behind(file, wav.num_bytes))
-        return _blocks(rest, *wav)
+        try:
+            wav = pcm.open_wav(rest)
+        except SignalError:  # of a kind that only soundfile knows, which needs the file
+            if path == "-":
+                raise
+        else:
+            if wav.num_bytes is not None and file.seekable():
+                wav.tags.update(pcm.tags_behind(file, wav.num_bytes))
+            return _blocks(rest, *wav)
     if path != "-":
         file.close()
     whole = files.read(io.BytesIO(rest.read()) if path == "-" else path, limits=limits, as_medium="audio")

@@ -130,6 +130,19 @@ def test_other_sound_files_are_read_whole(sound, tmp_path):
     assert narrows.decode(coded).num_samples == len(sound)
 
 
+def test_a_wav_of_another_kind_is_read_whole(sound, tmp_path, capsys):
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write(tmp_path / "a.wav", sound, 16_000, subtype="ULAW")
+    expected, _ = soundfile.read(tmp_path / "a.wav", dtype="float32")
+    assert here("encode", tmp_path / "a.wav", "--codec", "pcm", "-o", tmp_path / "a.nrws") == 0
+    heard = narrows.decode((tmp_path / "a.nrws").read_bytes()).samples[:, 0]
+    assert np.abs(heard - expected).max() < 1e-3
+    code, _, errors = run("encode", data=(tmp_path / "a.wav").read_bytes())
+    assert code == 2
+    assert "a WAV file of kind 7" in errors
+    capsys.readouterr()
+
+
 @pytest.mark.parametrize(
     ("extension", "behind"),
     [(".wav", False), (".wav", True), (".flac", False)],
