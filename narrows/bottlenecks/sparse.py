@@ -73,15 +73,16 @@ class Sparse(Bottleneck):
         """The dictionary, [atoms, dim], rows of length 1."""
         return F.normalize(self.weight, dim=1)
 
-    def magnitudes(self, z: Tensor) -> Tensor:
-        """Return the selected magnitudes before rounding, [batch, atoms, ...], zero elsewhere."""
+    def magnitudes(self, z: Tensor, k: int | None = None) -> Tensor:
+        """Return `k` magnitudes a vector before rounding, [batch, atoms, ...], zero elsewhere."""
+        k = self.k if k is None else k
         vectors = z.movedim(1, -1).reshape(-1, z.shape[1]) - self.bias
         atoms = self.atoms
         if self.selection == "pursuit":
-            found = matching_pursuit(vectors, atoms, self.k)
+            found = matching_pursuit(vectors, atoms, k)
         else:
             found = F.relu(vectors @ atoms.T)
-            keep = norm_count(found, vectors.norm(dim=1)) if self.selection == "norm" else self.k
+            keep = norm_count(found, vectors.norm(dim=1)) if self.selection == "norm" else k
             found = largest(found, keep)
         return found.reshape(len(z), *z.shape[2:], -1).movedim(-1, 1)
 
@@ -92,9 +93,10 @@ class Sparse(Bottleneck):
         check_symbols(symbols, len(self.weight))
         if bool((symbols < 0).any()):
             raise ValueError("a magnitude is not negative")
-        return self._decoded(symbols.float() * self.step)
+        return self.decode_magnitudes(symbols.float() * self.step)
 
-    def _decoded(self, magnitudes: Tensor) -> Tensor:
+    def decode_magnitudes(self, magnitudes: Tensor) -> Tensor:
+        """Return the latent that magnitudes [batch, atoms, ...] stand for, with gradients."""
         atoms, bias = widened(self.atoms), widened(self.bias)
         return (magnitudes.to(atoms.dtype).movedim(1, -1) @ atoms + bias).movedim(-1, 1)
 
@@ -138,7 +140,8 @@ class Sparse(Bottleneck):
         with torch.no_grad():
             spoke = (magnitudes > 0).movedim(1, -1).reshape(-1, len(self.weight)).any(0)
             self.steps_silent = torch.where(spoke, 0, self.steps_silent + 1)
-        z_hat = self._decoded(straight_through(symbols.to(z.dtype) * self.step, magnitudes)).to(z.dtype)
+        rounded = straight_through(symbols.to(z.dtype) * self.step, magnitudes)
+        z_hat = self.decode_magnitudes(rounded).to(z.dtype)
         length = (z.movedim(1, -1) - self.bias).norm(dim=-1)
         losses = {
             "reconstruction": (z_hat - z).square().mean(),
@@ -155,7 +158,7 @@ class Sparse(Bottleneck):
         if not bool(dead.any()):
             return z.new_zeros(())
         with torch.no_grad():
-            rest = (z - self._decoded(self.magnitudes(z))).movedim(1, -1).reshape(-1, z.shape[1])
+            rest = (z - self.decode_magnitudes(self.magnitudes(z))).movedim(1, -1).reshape(-1, z.shape[1])
         atoms = self.atoms[dead]
         again = largest(F.relu(rest @ atoms.T), min(most, int(dead.sum()))) @ atoms
         return (again - rest).square().mean() / rest.square().mean().clamp(min=1e-12)

@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from narrows.bottlenecks.sparse import Sparse, largest  # noqa: E402
 from narrows.training.objectives import (  # noqa: E402
     balance,
     coding_rate,
@@ -121,6 +122,12 @@ def test_k34_score_and_contraction() -> None:
     point = doubles([0.3, -0.6])
     hidden = torch.sigmoid(weight @ point + bias)
     assert float(denoise.sigmoid_contraction(hidden[None], weight)) == pytest.approx(0.302107062, abs=1e-8)
+    points = torch.stack([point, 0 * point])
+    exact = denoise.contraction(lambda v: torch.sigmoid(weight @ v + bias), points)
+    assert float(exact[0]) == pytest.approx(0.302107062, abs=1e-8)
+    assert float(exact[1]) == pytest.approx(
+        float(denoise.sigmoid_contraction(torch.sigmoid(bias)[None], weight)), abs=1e-12
+    )
     jacobian = torch.autograd.functional.jacobian(lambda v: torch.sigmoid(weight @ v + bias), point)
     assert float(jacobian.square().sum()) == pytest.approx(0.302107062, abs=1e-8)
 
@@ -170,6 +177,27 @@ def test_k56_contrast_at_fixed_codes() -> None:
     b = doubles([(2, 0, 1, 0), (0, 1, 3, 0), (1, 0, 0, 2)])
     assert float(contrast.nt_xent(a, b, 0.2)) == pytest.approx(0.173888223, abs=1e-8)
     assert float(contrast.nt_xent(a, b, 1.0)) == pytest.approx(1.121556158, abs=1e-8)
+
+
+def test_csr_is_the_weighted_sum_of_its_parts() -> None:
+    code = Sparse(6, 24, 2, seed=1)
+    rng = torch.Generator().manual_seed(0)
+    a = torch.randn(12, 6, generator=rng)
+    b = a + 0.1 * torch.randn(12, 6, generator=rng)
+    code.steps_silent[:5] = 100
+    parts = [
+        (code.decode_magnitudes(largest(torch.relu(a @ code.atoms.T), k)) - a).square().mean() for k in (2, 8)
+    ]
+    dead = code.auxiliary_loss(a)
+    views = [largest(torch.relu(v @ code.atoms.T), 2) for v in (a, b)]
+    expected = parts[0] + parts[1] / 8 + dead / 32 + 0.1 * contrast.nt_xent(*views, 0.2)
+    code.step = 1e-7  # rounding aside
+    found = contrast.csr_loss(code, a, b)
+    # A step has been counted: atoms that spoke are no longer dead.
+    still = code.auxiliary_loss(a)
+    assert (found - still / 32).item() == pytest.approx((expected - dead / 32).item(), abs=1e-5)
+    found.backward()
+    assert bool(torch.isfinite(code.weight.grad).all())
 
 
 def test_k57_contrast_of_orthogonal_and_of_equal_views() -> None:

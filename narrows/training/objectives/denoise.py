@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor
 
 
@@ -10,7 +13,6 @@ def score(x: Tensor, denoised: Tensor, sigma: float) -> Tensor:
 
     Tweedie's formula, exact at every noise level (Alain and Bengio 2014, arXiv 1211.4246).
 
-    >>> import torch
     >>> x = torch.tensor([1.0])
     >>> round(float(score(x, 0.8 * x, 0.5)), 4)  # of N(0, 1) with noise of deviation .5
     -0.8
@@ -23,11 +25,24 @@ def sigmoid_contraction(hidden: Tensor, weight: Tensor) -> Tensor:
 
     Rifai et al. 2011, "Contractive auto-encoders".
 
-    >>> import torch
     >>> sigmoid_contraction(torch.tensor([[0.5, 0.5]]), torch.eye(2)).tolist()
     [0.125]
     """
     return (hidden * (1 - hidden)).square() @ weight.square().sum(1)
+
+
+def contraction(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return the squared norm of the Jacobian of `function` at each of `x` [batch, dim], [batch], exactly.
+
+    With sigma**2 it turns a reconstruction error into the loss of a denoiser for small noise (Alain and
+    Bengio 2014, arXiv 1211.4246). `function` takes one item [dim]; the cost is that of as many backward
+    passes as it has outputs.
+
+    >>> contraction(lambda v: v * torch.tensor([3.0, 4.0]), torch.zeros(2, 2)).tolist()
+    [25.0, 25.0]
+    """
+    jacobian = torch.func.vmap(torch.func.jacrev(function))(x)
+    return jacobian.square().flatten(1).sum(1)
 
 
 def masked_denoising(
@@ -44,7 +59,6 @@ def masked_denoising(
     was hidden; `share` is the noise-free part of the batch. The noise is judged where it is visible, x0 where
     it is hidden (Hansen-Estruch et al. 2024, arXiv 2406.17688).
 
-    >>> import torch
     >>> mask = torch.tensor([1.0, 0.0])
     >>> float(masked_denoising(2 * mask, mask, 1 - mask, 3 * mask, mask, 0.5))
     4.5
