@@ -15,7 +15,9 @@
 #include "narrows/range.hpp"
 #include "narrows/status.hpp"
 
-#if defined(__SSE4_1__)
+#if defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__SSE4_1__)
 #include <smmintrin.h>
 #endif
 
@@ -98,7 +100,7 @@ class AdaptiveTable {
         bounds_.fill(0);
         for (size_t i = 0, at = 0; i + 1 < n; ++i) {
             at += frequencies[i];
-            bounds_[unused_ + i] = static_cast<uint16_t>(2 * at);
+            bounds_[unused_ + i + 1] = static_cast<uint16_t>(2 * at);
         }
         return Status::ok;
     }
@@ -132,12 +134,9 @@ class AdaptiveTable {
 
    private:
     // Below, s counts from the first unused symbol.
-    NARROWS_INLINE uint32_t start_of(uint32_t s) const noexcept {
-        return uint32_t{bounds_[(s - 1) & 15]} >> 1 & (0 - uint32_t{s != 0});  // no branch on a symbol
-    }
+    NARROWS_INLINE uint32_t start_of(uint32_t s) const noexcept { return uint32_t{bounds_[s]} >> 1; }
     NARROWS_INLINE uint32_t end_of(uint32_t s) const noexcept {
-        const uint32_t last = s == 16;
-        return (uint32_t{bounds_[s & 15]} >> 1 & (last - 1)) | last << kBits;
+        return uint32_t{bounds_[s + 1]} >> 1 | uint32_t{s == 16} << kBits;
     }
 
     struct Step {
@@ -153,15 +152,37 @@ class AdaptiveTable {
         return {shift, dither};
     }
 
+    using Row = std::array<int16_t, 16>;
+    // 1 where boundary j moves up when symbol s is coded, -1 where down: at [s][j - 1].
+    static constexpr std::array<Row, kMaxSymbols> kSigns = [] {
+        std::array<Row, kMaxSymbols> signs{};
+        for (int s = 0; s < 17; ++s)
+            for (int j = 1; j <= 16; ++j) signs[s][j - 1] = j > s ? 1 : -1;
+        return signs;
+    }();
+    // The most that boundary j may become, at [j - 1], and the least, at [unused_][j - 1].
+    static constexpr Row kMost = [] {
+        Row most{};
+        for (int j = 1; j <= 16; ++j) most[j - 1] = static_cast<int16_t>(65536 - kFloor * (17 - j));
+        return most;
+    }();
+    static constexpr std::array<Row, kMaxSymbols> kLeast = [] {
+        std::array<Row, kMaxSymbols> least{};
+        for (int unused = 0; unused < 17; ++unused)
+            for (int j = 1; j <= 16; ++j)
+                least[unused][j - 1] = static_cast<int16_t>(kFloor * (j > unused ? j - unused : 0));
+        return least;
+    }();
+
     NARROWS_INLINE void move_portable(uint32_t s) noexcept {
         const Step now = step();
         for (uint32_t j = 1; j <= 16; ++j) {
-            const uint32_t b = bounds_[j - 1];
+            const uint32_t b = bounds_[j];
             const bool up = j > s;
-            const uint32_t distance =
-                up ? 65536 - kFloor * (17 - j) - b : b - kFloor * (j > unused_ ? j - unused_ : 0);
+            const auto most = static_cast<uint16_t>(kMost[j - 1]), least = static_cast<uint16_t>(kLeast[unused_][j - 1]);
+            const uint32_t distance = up ? most - b : b - least;
             const uint32_t by = std::min<uint32_t>(distance + now.dither, 65535) >> now.shift;
-            bounds_[j - 1] = static_cast<uint16_t>(up ? b + by : b - by);
+            bounds_[j] = static_cast<uint16_t>(up ? b + by : b - by);
         }
     }
 
@@ -169,47 +190,57 @@ class AdaptiveTable {
     NARROWS_INLINE uint32_t find(uint32_t target) const noexcept {
         // b >> 1 <= target is b <= 2 target + 1.
         const __m128i limit = _mm_set1_epi16(static_cast<short>(2 * target + 1));
-        const auto* at = reinterpret_cast<const __m128i*>(bounds_.data());
+        const auto* at = reinterpret_cast<const __m128i*>(bounds_.data() + 1);
         const __m128i low = _mm_cmpeq_epi16(_mm_subs_epu16(_mm_loadu_si128(at), limit), _mm_setzero_si128());
         const __m128i high = _mm_cmpeq_epi16(_mm_subs_epu16(_mm_loadu_si128(at + 1), limit), _mm_setzero_si128());
         return static_cast<uint32_t>(
             std::popcount(static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(low, high)))));
     }
+    // As move_portable, which `sign` of the vector instructions serves both ways: with t what a boundary moves toward,
+    // its distance is t - b upward and b - t downward.
+#if defined(__AVX2__)
+    NARROWS_INLINE void move(uint32_t s) noexcept {
+        const Step now = step();
+        const auto load = [](const auto* row) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row)); };
+        const __m256i sign = load(kSigns[s].data()), b = load(&bounds_[1]);
+        const __m256i toward = _mm256_blendv_epi8(load(kMost.data()), load(kLeast[unused_].data()), sign);
+        const __m256i distance = _mm256_sign_epi16(_mm256_sub_epi16(toward, b), sign);
+        const __m256i dithered = _mm256_adds_epu16(distance, _mm256_set1_epi16(static_cast<short>(now.dither)));
+        const __m256i by = _mm256_srl_epi16(dithered, _mm_cvtsi32_si128(static_cast<int>(now.shift)));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(&bounds_[1]),
+                            _mm256_add_epi16(b, _mm256_sign_epi16(by, sign)));
+    }
+#else
     NARROWS_INLINE void move(uint32_t s) noexcept {
         const Step now = step();
         const __m128i shift = _mm_cvtsi32_si128(static_cast<int>(now.shift));
         const __m128i dither = _mm_set1_epi16(static_cast<short>(now.dither));
-        const __m128i unused = _mm_set1_epi16(static_cast<short>(kFloor * unused_));
-        const __m128i position = _mm_set1_epi16(static_cast<short>(s));
-        auto* at = reinterpret_cast<__m128i*>(bounds_.data());
-        const __m128i first = _mm_setr_epi16(1, 2, 3, 4, 5, 6, 7, 8);
-        for (int half = 0; half < 2; ++half) {
-            const __m128i j = _mm_add_epi16(first, _mm_set1_epi16(static_cast<short>(8 * half)));
-            const __m128i up = _mm_cmpgt_epi16(j, position);
-            const __m128i b = _mm_loadu_si128(at + half);
-            // Modulo 2^16: 2 (j - 17) is -kFloor (17 - j), and 2^16 is 0.
-            const __m128i above = _mm_sub_epi16(_mm_slli_epi16(_mm_sub_epi16(j, _mm_set1_epi16(17)), 1), b);
-            const __m128i below = _mm_sub_epi16(b, _mm_subs_epu16(_mm_slli_epi16(j, 1), unused));
-            const __m128i distance = _mm_blendv_epi8(below, above, up);
+        for (size_t half = 0; half < 16; half += 8) {
+            const auto load = [half](const auto* row) {
+                return _mm_loadu_si128(reinterpret_cast<const __m128i*>(row + half));
+            };
+            const __m128i sign = load(kSigns[s].data()), b = load(&bounds_[1]);
+            const __m128i toward = _mm_blendv_epi8(load(kMost.data()), load(kLeast[unused_].data()), sign);
+            const __m128i distance = _mm_sign_epi16(_mm_sub_epi16(toward, b), sign);
             const __m128i by = _mm_srl_epi16(_mm_adds_epu16(distance, dither), shift);
-            const __m128i down = _mm_xor_si128(up, _mm_set1_epi16(-1));
-            _mm_storeu_si128(at + half, _mm_add_epi16(b, _mm_sub_epi16(_mm_xor_si128(by, down), down)));
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(&bounds_[1 + half]),
+                             _mm_add_epi16(b, _mm_sign_epi16(by, sign)));
         }
     }
+#endif
 #else
     NARROWS_INLINE uint32_t find(uint32_t target) const noexcept {
         uint32_t s = 0;
-        for (uint32_t j = 0; j < 16; ++j) s += (uint32_t{bounds_[j]} >> 1) <= target;
+        for (uint32_t j = 0; j < 16; ++j) s += (uint32_t{bounds_[j + 1]} >> 1) <= target;
         return s;
     }
     NARROWS_INLINE void move(uint32_t s) noexcept { move_portable(s); }
 #endif
 
-    std::array<uint16_t, 16> bounds_{};
+    std::array<uint16_t, 18> bounds_{};  // b[1] to b[16] between two zeros: the last stands for 2^16
     uint16_t count_ = 0;
     uint8_t unused_ = 0;
     uint8_t max_shift_ = 10;
 };
-static_assert(AdaptiveTable::kFloor == 2, "the vector code shifts by one");
 
 }  // namespace narrows
