@@ -22,6 +22,7 @@ NAMES = [
     *(f"narrows.training.objectives.{name}" for name in objectives.__all__),
     "narrows.nets.crate",
     "narrows.training.channel",
+    "narrows.training.latent_search",
 ]
 
 
