@@ -1,4 +1,4 @@
-"""The page on bottlenecks: its example runs, and its table lists every file."""
+"""The page on bottlenecks: its example runs, its table lists every file, and each has a figure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ pytest.importorskip("torch")
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/bottlenecks.md").read_text()
+SHARED = {"__init__", "bottleneck", "prior", "rounded"}
+FILES = {path.stem for path in (ROOT / "narrows/bottlenecks").glob("*.py")} - SHARED
 
 
 def test_the_example_runs() -> None:
@@ -23,9 +25,16 @@ def test_the_example_runs() -> None:
 
 def test_the_table_lists_every_bottleneck() -> None:
     listed = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*) \|", PAGE, re.MULTILINE))))
-    shared = {"__init__", "bottleneck", "prior", "rounded"}
-    files = {path.stem for path in (ROOT / "narrows/bottlenecks").glob("*.py")} - shared
-    assert listed == files
+    assert listed == FILES
+
+
+def test_every_bottleneck_is_drawn() -> None:
+    for name in FILES:
+        assert f"](figures/bottlenecks/{name}.svg)" in PAGE
+        figure = ROOT / f"docs/figures/bottlenecks/{name}.svg"
+        assert figure.stat().st_size < 60_000
+        # Grey letters stand out from white pages and from black ones.
+        assert set(re.findall(r"<text[^>]*fill: (#\w+)", figure.read_text())) == {"#808080"}
 
 
 def rows() -> dict[str, list[str]]:

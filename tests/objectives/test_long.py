@@ -98,6 +98,8 @@ def test_k38_signal_to_noise_of_the_gradients() -> None:
         ratios.append(
             [abs(float(g.mean() / g.std())) for g in (torch.cat(p) for p in zip(*parts, strict=True))]
         )
+    assert ratios[-1][0] == pytest.approx(0.0244, abs=0.006)
+    assert ratios[-1][1:] == pytest.approx([6.15, 5.92], rel=0.03)
     logs = torch.tensor(ratios, dtype=torch.float64).log()
     against = torch.tensor(sizes, dtype=torch.float64).log()
     centered = against - against.mean()
