@@ -187,6 +187,12 @@ def test_t30_use_gives_the_codes_themselves() -> None:
         assert torch.equal(relaxed.z_hat.abs().unique(), torch.tensor([code.scale]))
 
 
+def test_the_gradient_of_a_sign_is_that_of_tanh() -> None:
+    z = seeded(5, 3).float().requires_grad_()
+    Sign(3, sharpness=1.5).relax(z).z_hat.sum().backward()
+    assert torch.allclose(z.grad, 1.5 * (1 - torch.tanh(1.5 * z.detach()).square()), atol=1e-6)
+
+
 def random_rows(bits: int, dim: int, seed: int = 0) -> torch.Tensor:
     q, _ = torch.linalg.qr(seeded(max(bits, dim), min(bits, dim), seed=seed))
     rows = q if bits >= dim else q.T

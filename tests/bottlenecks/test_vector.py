@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -64,6 +65,12 @@ def test_nearest_is_exact_far_from_zero_and_ties_go_low() -> None:
     codes = torch.tensor([[4096.0, 0.0], [4096.0, 0.0], [4096.25, 0.0], [4096.5, 0.0]])
     vectors = torch.tensor([[4096.0, 1e-3], [4096.2, 0], [4096.4, 0], [4096.125, 0.0]])
     assert nearest(vectors, codes).tolist() == [0, 2, 3, 0]
+
+
+def test_nearest_tells_codes_apart_that_float32_does_not() -> None:
+    codes = torch.tensor([[-5000.0], [5000.0], [5000.01]], dtype=torch.float64)
+    vectors = torch.tensor([[5000.002], [5000.008], [5000.004], [5000.006]], dtype=torch.float64)
+    assert nearest(vectors, codes).tolist() == [1, 2, 1, 2]
 
 
 def test_one_code_is_legal_and_costs_nothing() -> None:
@@ -232,6 +239,17 @@ def test_every_residual_stage_has_a_gradient() -> None:
             rest = rest - earlier.dequantize(earlier.quantize(rest))
         code.stages[stage].relax(rest).losses["commitment"].backward()
         assert float(z.grad.abs().sum()) > 0
+
+
+def test_the_commitment_is_that_of_every_stages_residual() -> None:
+    code = RVQ(3, 8, 2, seed=0)
+    code.relax(seeded(2, 2, 64))
+    twin = copy.deepcopy(code).eval()
+    z = seeded(2, 2, 64, seed=1).requires_grad_()
+    ids = twin.quantize(z)
+    code.relax(z).losses["commitment"].backward()
+    rest = [z.detach() - twin.dequantize(ids[:, :n]) for n in (1, 2, 3)]
+    assert torch.allclose(z.grad, 2 * sum(rest) / z.numel(), atol=1e-6)
 
 
 def test_dropout_of_stages_serves_every_rate() -> None:

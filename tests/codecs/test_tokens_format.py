@@ -9,9 +9,10 @@ from twins import tokens
 import narrows
 from narrows import models
 from narrows.container import Reader
+from narrows.container.forms import varint
 from narrows.contracts import Kind
 from narrows.signals import Image
-from narrows.tokenizers.image import MODELS
+from narrows.tokenizers.image import MODELS, ImageTokenizer
 
 
 def picture(height: int, width: int, channels: int, bit_depth: int) -> Image:
@@ -23,6 +24,23 @@ def picture(height: int, width: int, channels: int, bit_depth: int) -> Image:
     peak = (1 << bit_depth) - 1
     dtype = np.uint8 if bit_depth <= 8 else np.uint16
     return Image((values.clip(0, 1) * peak).astype(dtype), bit_depth)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_the_format_s_text_decodes_every_symbol(name: str) -> None:
+    """Also what no picture gives: symbols at their ends, whose values lie beyond the tables."""
+    tokenizer = ImageTokenizer(name)
+    stack, dims = tokenizer.stack, (19, 30, 3, 255)
+    for rate in sorted({stack.rate_of(quality) for quality in (0, 50, 100)}):
+        shape = (stack.rows(rate), 3, 4)
+        rng = np.random.default_rng(rate)
+        symbols = rng.integers(-127, 128, shape) if not stack.is_binary else rng.choice([-1, 1], shape)
+        sides = stack.prior.num_sides
+        side = np.full((sides, *shape), stack.side(rate), np.uint8) if sides else None
+        payload = stack.prior.encode(symbols.astype(np.int32), side, check=False, hash_index=False)
+        weights = models.load(f"tokens/{name}", MODELS[name])
+        found = tokens.pixels(name, weights, varint(rate), payload, dims)
+        assert np.array_equal(found, tokenizer.pixels(symbols.astype(np.int32), rate, dims))
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))

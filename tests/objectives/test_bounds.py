@@ -84,6 +84,7 @@ def test_k37_the_mean_of_bounds_and_the_bound_of_all() -> None:
     of_all, of_means = elbo.piwae(log_w)
     assert torch.allclose(of_means, elbo.miwae(log_w))
     assert torch.allclose(of_means, torch.stack([elbo.iwae(part) for part in log_w]).mean(0))
+    assert torch.allclose(of_all, torch.logsumexp(log_w.reshape(12, 5), 0) - math.log(12))
     assert bool((of_all >= of_means).all())
 
 

@@ -74,6 +74,15 @@ def test_symbols_come_near_the_best_there_are() -> None:
     assert sum(gains) > 0.8 * sum(reached) > 0
 
 
+def test_bits_alone_draw_symbols_to_the_cheapest() -> None:
+    code = Scalar(1, step=0.25)
+    code.relax(seeded(1, 1, 4000))
+    code.eval()
+    z = 2 * seeded(1, 1, 50, seed=1)
+    found = seek_symbols(code, lambda v: 0 * v.sum(), z, price=1.0)
+    assert found.after < 0.75 * found.before
+
+
 @pytest.mark.parametrize("name", ["fsq", "vq", "bsq", "gaussian"])
 def test_every_kind_of_symbol_can_be_sought(name: str) -> None:
     code = {"fsq": FSQ([5] * 4), "vq": VQ(64, 4), "bsq": BSQ(4), "gaussian": Gaussian(4, step=0.5)}[name]

@@ -41,7 +41,9 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path) ->
     assert torch.equal(again.weight, trained(tmp_path / "b", steps=3).weight)
 
 
-@pytest.mark.parametrize("kind", ["cut", "empty", "other bytes", "pickled", "another shape", "other keys"])
+@pytest.mark.parametrize(
+    "kind", ["cut", "empty", "other bytes", "pickled", "another shape", "another mean", "other keys"]
+)
 def test_what_is_no_checkpoint_of_this_training_is_refused(tmp_path: Path, kind: str) -> None:
     trained(tmp_path)
     path = tmp_path / "checkpoint.pt"
@@ -54,6 +56,10 @@ def test_what_is_no_checkpoint_of_this_training_is_refused(tmp_path: Path, kind:
         path.write_bytes(b"no checkpoint" * 20)
     elif kind == "pickled":
         path.write_bytes(pickle.dumps({"model": Trap(tmp_path / "ran")}, protocol=2))
+    elif kind == "another mean":
+        state = torch.load(path, weights_only=True)
+        state["average"]["bias"] = torch.zeros(3)
+        torch.save(state, path)
     elif kind == "other keys":
         torch.save({"weights": torch.zeros(3)}, path)
     with pytest.raises(narrows.ModelError, match="not a checkpoint of this training") as caught:
