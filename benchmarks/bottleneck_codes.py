@@ -77,7 +77,7 @@ def rvq() -> list[Panel]:
     curves = Panel(f"normal source, 8 channels: {SNR}", RATE)
     curves.bound("rate-distortion bound", rates, 20 * math.log10(2) * rates)
     search = Panel(SNR, "codes compared for a vector", logarithmic="x")
-    # One model for all rates: fewer stages are the first of them.
+    # What a stage learns does not depend on those after it: these are the first stages of one model.
     by_stage = []
     for stages in (1, 2, 3, 4):
         code = RVQ(stages, 16, 8, seed=1)

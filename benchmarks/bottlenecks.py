@@ -2,7 +2,6 @@
 
     python benchmarks/bottlenecks.py
     python benchmarks/bottlenecks.py --only vq,fsq --out /tmp --suffix png
-
     python benchmarks/bottlenecks.py --costs
 
 Sources are drawn here from a fixed seed and nothing is read, so that the figures need no data. A rate is what
@@ -22,19 +21,24 @@ import numpy as np
 import torch
 from bottleneck_plot import draw
 
-from narrows.bottlenecks.bsq import BSQ
-from narrows.bottlenecks.fsq import FSQ
-from narrows.bottlenecks.gaussian import Gaussian
-from narrows.bottlenecks.lfq import LFQ
-from narrows.bottlenecks.rvq import RVQ, BinaryRVQ, ProductVQ
-from narrows.bottlenecks.scalar import Scalar
-from narrows.bottlenecks.select import Select
-from narrows.bottlenecks.sign import Sign
-from narrows.bottlenecks.sparse import Sparse
-from narrows.bottlenecks.staircase import Staircase
-from narrows.bottlenecks.vq import VQ, GumbelVQ
-from narrows.bottlenecks.wae import WAE
-from narrows.bottlenecks.wavelet import Companded
+from narrows.bottlenecks import (
+    BSQ,
+    FSQ,
+    LFQ,
+    RVQ,
+    VQ,
+    WAE,
+    BinaryRVQ,
+    Companded,
+    Gaussian,
+    GumbelVQ,
+    ProductVQ,
+    Scalar,
+    Select,
+    Sign,
+    Sparse,
+    Staircase,
+)
 
 RUNS = {
     run.__name__: run

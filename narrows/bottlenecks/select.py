@@ -87,4 +87,4 @@ class Select(Bottleneck):
         z_hat = keep * inner.z_hat + (1 - keep) * along_channels(self.fill, z.ndim)
         share = keep.flatten(1).mean(1)
         rate_bits = self.flags.cost_bits(flags) + share * inner.rate_bits
-        return Relaxed(z_hat, rate_bits, {**inner.losses, "kept": share.mean()})
+        return Relaxed(z_hat.to(z.dtype), rate_bits, {**inner.losses, "kept": share.mean()})

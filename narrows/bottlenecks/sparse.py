@@ -76,8 +76,9 @@ class Sparse(Bottleneck):
     def magnitudes(self, z: Tensor, k: int | None = None) -> Tensor:
         """Return `k` magnitudes a vector before rounding, [batch, atoms, ...], zero elsewhere."""
         k = self.k if k is None else k
-        vectors = z.movedim(1, -1).reshape(-1, z.shape[1]) - self.bias
-        atoms = self.atoms
+        dtype = torch.promote_types(z.dtype, self.weight.dtype)
+        vectors = z.movedim(1, -1).reshape(-1, z.shape[1]).to(dtype) - self.bias
+        atoms = self.atoms.to(dtype)
         if self.selection == "pursuit":
             found = matching_pursuit(vectors, atoms, k)
         else:
@@ -140,7 +141,7 @@ class Sparse(Bottleneck):
         with torch.no_grad():
             spoke = (magnitudes > 0).movedim(1, -1).reshape(-1, len(self.weight)).any(0)
             self.steps_silent = torch.where(spoke, 0, self.steps_silent + 1)
-        rounded = straight_through(symbols.to(z.dtype) * self.step, magnitudes)
+        rounded = straight_through(symbols.to(magnitudes.dtype) * self.step, magnitudes)
         z_hat = self.decode_magnitudes(rounded).to(z.dtype)
         length = (z.movedim(1, -1) - self.bias).norm(dim=-1)
         losses = {

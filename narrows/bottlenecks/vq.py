@@ -179,8 +179,9 @@ class GumbelVQ(Bottleneck):
         symbols = soft.detach().argmax(1, keepdim=True)
         self.prior.observe(symbols)
         hard = torch.zeros_like(soft).scatter_(1, symbols, 1.0)
-        chosen = straight_through(hard, soft)
-        return Relaxed((chosen.movedim(1, -1) @ self.codes).movedim(-1, 1), self.prior.cost_bits(symbols))
+        wide = torch.promote_types(soft.dtype, self.codes.dtype)
+        z_hat = straight_through(hard, soft).movedim(1, -1).to(wide) @ self.codes.to(wide)
+        return Relaxed(z_hat.movedim(-1, 1).to(z.dtype), self.prior.cost_bits(symbols))
 
 
 def run_lengths(ids: Tensor) -> tuple[Tensor, Tensor]:

@@ -118,12 +118,22 @@ def test_a_staircase_takes_its_widths() -> None:
     assert widths / 8 <= len(payload) <= widths / 8 * 1.01 + 16
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
+PRECISIONS = {
+    f"{model} model, {z} latent": (getattr(torch, model), getattr(torch, z))
+    for model, z in (
+        ("bfloat16", "bfloat16"), ("float16", "float16"), ("float64", "float64"), ("float32", "bfloat16"),
+        ("float32", "float16"), ("float32", "float64"), ("bfloat16", "float32"), ("float16", "float32"),
+    )
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", sorted(CASES))
-def test_models_of_every_precision_train_and_code(name: str, dtype: torch.dtype) -> None:
+def test_models_of_every_precision_train_and_code(name: str, precision: str) -> None:
     """T2, T6 for all: what is counted and averaged is no narrower for the model's sake."""
     make, channels, _ = CASES[name]
-    code = make().to(dtype)
+    of_model, dtype = PRECISIONS[precision]
+    code = make().to(of_model)
     kept = [buffer for buffer in code.buffers() if buffer.is_floating_point()]
     assert all(buffer.itemsize >= 4 for buffer in kept)
     z = latent(channels, 16, 1).to(dtype).requires_grad_()
