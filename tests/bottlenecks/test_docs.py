@@ -23,9 +23,9 @@ def test_the_example_runs() -> None:
     assert len(names["payload"]) < 18 * 256 / 8 * 1.01 + 16
 
 
-def test_the_table_lists_every_bottleneck() -> None:
+def test_the_tables_list_every_bottleneck_and_objective() -> None:
     listed = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*) \|", PAGE, re.MULTILINE))))
-    assert listed == FILES
+    assert listed == FILES | {path.stem for path in (ROOT / "narrows/training/objectives").glob("[a-z]*.py")}
 
 
 def test_every_bottleneck_is_drawn() -> None:
