@@ -190,7 +190,9 @@ def fit(
         if not bits:
             networks.biases[-1][:, 0, 1] = (FRACTIONS - 1) / 2 / networks.reach
     optimizer = torch.optim.Adam(networks.parameters(), 4e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 6e-3, total_steps=steps, pct_start=0.1)
+    total = max(steps, 2)  # and two or more to rise in: the schedule divides by one less
+    rise = max(0.1, 2 / total)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 6e-3, total_steps=total, pct_start=rise)
     wanted = torch.from_numpy(symbols.astype(np.float32))
     given = torch.from_numpy(inputs)
     last = 0.0
@@ -204,7 +206,8 @@ def fit(
         loss.backward()
         nn.utils.clip_grad_norm_(networks.parameters(), 5.0)
         optimizer.step()
-        schedule.step()
+        if step + 1 < steps:
+            schedule.step()
         last = (
             0.98 * last + 0.02 * float(cost.detach().mean(1).sum())
             if last
