@@ -119,7 +119,7 @@ def tokenizer(name: str) -> Tokenizer[Any]:
     >>> import narrows
     >>> narrows.tokenizer("no such")
     Traceback (most recent call last):
-    narrows.errors.OptionError: there is no tokenizer named 'no such'; known: vae, vq, wae, walloc
+    narrows.errors.OptionError: there is no tokenizer named 'no such'; known: bsq, vae, vq, wae, walloc
     """
     return registry.tokenizer(name)
 

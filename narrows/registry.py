@@ -22,6 +22,7 @@ CODECS: dict[str, str] = {
     "bytes": "narrows.codecs.bytes:Bytes",
     "music": "narrows.codecs.audio:Music",
     "speech": "narrows.codecs.audio:Speech",
+    "tokens/bsq": "narrows.codecs.tokens:bsq",
     "tokens/vae": "narrows.codecs.tokens:vae",
     "tokens/vq": "narrows.codecs.tokens:vq",
     "tokens/wae": "narrows.codecs.tokens:wae",
@@ -29,6 +30,7 @@ CODECS: dict[str, str] = {
     "wave": "narrows.codecs.wave:Wave",
 }
 TOKENIZERS: dict[str, str] = {
+    "bsq": "narrows.tokenizers.image:bsq",
     "vae": "narrows.tokenizers.image:vae",
     "vq": "narrows.tokenizers.image:vq",
     "wae": "narrows.tokenizers.image:wae",

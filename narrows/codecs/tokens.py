@@ -168,6 +168,11 @@ def vq() -> TokenCodec:
     return _codec("vq")
 
 
+def bsq() -> TokenCodec:
+    """`tokens/bsq`."""
+    return _codec("bsq")
+
+
 def walloc() -> TokenCodec:
     """`tokens/walloc`."""
     return _codec("walloc")

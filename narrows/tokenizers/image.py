@@ -27,8 +27,9 @@ KINDS = ("vae", "wae", "vq", "bsq", "walloc")
 MODELS: Mapping[str, str] = {
     "vae": "3e9a729082d52baa",
     "wae": "d231866c44bb00de",
-    "vq": "24c7b93dc8379316",
-    "walloc": "1a398827f4aecbe1",
+    "vq": "49f3f3c4fbe002ea",
+    "bsq": "e3739f1df68726f4",
+    "walloc": "6d6562504a28a112",
 }
 """The weights by which each encodes; a stream names its own."""
 
@@ -39,6 +40,7 @@ OUTPUT_BITS = 6  # of fractions of an 8-bit level, in what decoders give
 MOST_INPUT = (1 << 15) - 1
 MOST_SYMBOL = 127
 DEFAULT_QUALITY = 75.0
+_MOST_ID_BITS = 16
 _STRIP_CELLS = 1 << 15  # that a network runs over at once
 Ints = npt.NDArray[Any]
 
@@ -49,7 +51,8 @@ class Stack:
 
     A rate is the quantizer's step (`vae`, `wae`: 1/64 of a latent; `walloc`: 1/16 of a symbol), the number
     of stages (`vq`) or of bits (`bsq`). `code` is codes int16 [stages, size, channels] of `vq`, expanded
-    latents int16 of `walloc` by 1/16 symbols, else empty.
+    latents int16 of `walloc` by 1/16 symbols, else empty. `feedback` [channels, channels] is of `bsq`: what
+    each bit, a column, says of the latents of later channels.
     """
 
     kind: str
@@ -59,6 +62,7 @@ class Stack:
     decoder: tuple[IntegerNetwork, ...]
     code: Ints
     prior: Autoregressive
+    feedback: Ints
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Stack:
@@ -77,7 +81,10 @@ class Stack:
             low, high = (int(rate) for rate in arrays["rates"])
             channels = decoder[0].layers[0].weight.shape[1]
             code = arrays.get("code", np.zeros(0, np.int16)).astype(np.int64)
-            return cls(kind, channels, (low, high), encoder, decoder, code, _prior(arrays))
+            feedback = arrays.get("feedback", np.zeros((channels, channels), np.int16)).astype(np.int64)
+            if feedback.shape != (channels, channels):
+                raise ValueError("the feedback has another shape")
+            return cls(kind, channels, (low, high), encoder, decoder, code, _prior(arrays), feedback)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ModelError(f"no image tokenizer is in these arrays: {error!r}") from None
 
@@ -89,7 +96,14 @@ class Stack:
     @property
     def id_bits(self) -> int:
         """Bits of an id, of tokenizers whose symbols are bits."""
-        return int(self.code.shape[1] - 1).bit_length() if self.kind == "vq" else self.channels
+        if self.kind == "vq":
+            return int(self.code.shape[1] - 1).bit_length()
+        return min(self.channels, _MOST_ID_BITS)
+
+    def id_lengths(self, rate: int) -> list[int]:
+        """Return how many symbols each id holds: the bits of `bsq` are cut into ids of at most 16."""
+        rows, most = self.rows(rate), self.id_bits if self.is_binary else 1
+        return [min(most, rows - first) for first in range(0, rows, most)]
 
     def rows(self, rate: int) -> int:
         """Return how many symbols a position has at a rate."""
@@ -124,7 +138,7 @@ class Stack:
         """Return the symbols int32 [rows, h, w] of a latent."""
         self.check_rate(rate)
         if self.kind == "bsq":
-            return np.where(latent[:rate] > 0, 1, -1).astype(np.int32)
+            return self._signs(latent[:rate])
         if self.kind == "vq":
             return self._nearest(latent, rate)
         values = self.values(rate)
@@ -146,6 +160,15 @@ class Stack:
         # Rising beyond the code's ends too, so that a search among edges finds its place.
         beyond = sixteenths - np.clip(sixteenths, -half, half)
         out: Ints = self.code[np.clip(sixteenths, -half, half) + half] + beyond
+        return out
+
+    def _signs(self, latent: Ints) -> Ints:
+        """Return the bits of a latent: each the sign of its channel less what the bits before say of it."""
+        rest = latent.astype(np.int64)
+        out = np.empty(latent.shape, np.int32)
+        for k in range(len(rest)):
+            out[k] = np.where(rest[k] > 0, 1, -1)
+            rest[k + 1 :] -= self.feedback[k + 1 : len(rest), k, None, None] * out[k]
         return out
 
     def _nearest(self, latent: Ints, stages: int) -> Ints:
@@ -310,7 +333,7 @@ class ImageTokenizer:
     @property
     def num_codebooks(self) -> int:
         """Rows of ids at the highest rate."""
-        return {"vq": len(self.stack.code), "bsq": 1}.get(self.name, self.stack.channels)
+        return len(self.stack.id_lengths(max(self.stack.rates)))
 
     def symbols(self, pixels: Array, peak: int, rate: int) -> Ints:
         """Return the symbols int32 [rows, h, w] of pixels [height, width, 1 or 3]."""
@@ -330,8 +353,8 @@ class ImageTokenizer:
         symbols = self.symbols(colors, signal.peak, rate)
         flat = symbols.reshape(len(symbols), -1)
         if self.stack.is_binary:
-            length = self.stack.id_bits if self.name == "vq" else len(flat)
-            ids = np.stack([pack(part) for part in flat.reshape(-1, length, flat.shape[1])])
+            ends = np.cumsum(self.stack.id_lengths(rate))[:-1]
+            ids = np.stack([pack(part) for part in np.split(flat, ends)])
         else:
             ids = flat.astype(np.int64) + MOST_SYMBOL
         meta = {
@@ -360,15 +383,16 @@ class ImageTokenizer:
             raise ValueError(f"a grid of {list(grid)} has {grid[0] * grid[1]} ids, not {tokens.ids.shape[1]}")
         self.stack.check_rate(rate)
         rows = self.stack.rows(rate)
+        lengths = self.stack.id_lengths(rate)
+        if len(tokens.ids) != len(lengths):
+            raise ValueError(f"{self.name} has {len(lengths)} codebooks here, not {len(tokens.ids)}")
         if self.stack.is_binary:
-            length = self.stack.id_bits if self.name == "vq" else rate
-            if self.name == "bsq" and tokens.ids.size and int(tokens.ids.max()) >> rate:
-                raise ValueError(f"an id has more than {rate} bits")
-            flat = np.concatenate([unpack(row, length) for row in tokens.ids])
+            for row, length in zip(tokens.ids, lengths, strict=True):
+                if row.size and int(row.max()) >> length:
+                    raise ValueError(f"an id has more than {length} bits")
+            flat = np.concatenate([unpack(*pair) for pair in zip(tokens.ids, lengths, strict=True)])
         else:
             flat = (tokens.ids - MOST_SYMBOL).astype(np.int32)
-        if len(flat) != rows:
-            raise ValueError(f"{self.name} has {self.num_codebooks} codebooks, not {len(tokens.ids)}")
         dims = (height, width, channels, (1 << bit_depth) - 1)
         return Image(self.pixels(flat.reshape(rows, *grid), rate, dims), bit_depth)
 
@@ -397,6 +421,11 @@ def wae() -> ImageTokenizer:
 def vq() -> ImageTokenizer:
     """`vq`: ids of a codebook, and of another for what is left."""
     return ImageTokenizer("vq")
+
+
+def bsq() -> ImageTokenizer:
+    """`bsq`: signs of a latent on the sphere, each channel less what the signs before say of it."""
+    return ImageTokenizer("bsq")
 
 
 def walloc() -> ImageTokenizer:

@@ -27,11 +27,19 @@ _WEIGHT_BITS, _LINEAR_BITS, _ACTIVATION_BITS = 8, 12, 12
 
 def ship(body: Any, train: list[np.ndarray], held: list[np.ndarray], options: Any, folder: Path) -> Path:
     """Write `NAME-HASH.safetensors` into `folder` and return its path."""
+    arrays = {**networks(body, train), "kind": np.array([image.KINDS.index(options.kind)], np.int8)}
+    arrays |= {"rates": np.array(_rates(options), np.int32)}
+    return with_prior(arrays, train, held, options, folder)
+
+
+def with_prior(
+    arrays: dict[str, np.ndarray], train: list[np.ndarray], held: list[np.ndarray], options: Any, folder: Path
+) -> Path:
+    """Fit a prior to what `arrays` make of pictures, in place of theirs if any; write the file, as `ship`."""
     from safetensors.numpy import save
 
     started = time.process_time()
-    arrays = {**networks(body, train), "kind": np.array([image.KINDS.index(options.kind)], np.int8)}
-    arrays |= {"rates": np.array(_rates(options), np.int32)}
+    arrays = {name: value for name, value in arrays.items() if not name.startswith("prior.")}
     stack = _without_prior(arrays)
     coded = [_coded(stack, picture, i) for i, picture in enumerate(train[::2])]
     fitted, told = prior.fit(coded, stack.is_binary, steps=options.prior_steps, seed=options.seed)
@@ -143,6 +151,9 @@ def networks(body: Any, train: list[np.ndarray]) -> dict[str, np.ndarray]:
     given = torch.round(crops * UNIT * 2**INPUT_BITS).clamp(-MOST_INPUT, MOST_INPUT).long()
     scale = 1 / (UNIT * 2**INPUT_BITS)
     out: dict[str, np.ndarray] = {"code": code} if code.size else {}
+    if options.kind == "bsq":
+        said = np.rint(body.feedback.detach().numpy() * fixed)
+        out["feedback"] = np.clip(np.tril(said, -1), -(2**15), 2**15 - 1).astype(np.int16)
     parts = {"linear": nn.Sequential(body.encoder_linear), "net": body.encoder_net}
     for name, net in parts.items():
         if net is not None:

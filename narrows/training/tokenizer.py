@@ -2,9 +2,9 @@
 
 A picture's wavelet packet (192 planes at an eighth of the size) goes through a linear map that begins at the
 principal components, plus a small network that begins at zero; the bottleneck; and the same on the way back.
-`walloc` has the linear map alone as its encoder, frozen for the first half (arXiv 2412.09405); the encoder of
-`bsq` stays as it begins. The loss is the squared error of pixels, from the packet by the planes' gains, and
-each bottleneck's own terms.
+`walloc` has the linear map alone as its encoder, frozen for the first half (arXiv 2412.09405); so has `bsq`,
+each channel of whose latent is less by what the bits before it have said of it. The loss is the squared error
+of pixels, from the packet by the planes' gains, and each bottleneck's own terms.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from narrows.training import loop, pictures
 from narrows.training.pictures import PLANES, UNIT
 
 KINDS = ("vae", "wae", "vq", "bsq", "walloc")
+LINEAR = ("bsq", "walloc")
+"""Whose encoders have no network beside the linear map."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,12 @@ class Body(nn.Module):
         c, width = options.channels, options.width
         latent = 2 * c if options.kind == "vae" else c
         self.encoder_linear = nn.Conv2d(PLANES, latent, 1)
-        self.encoder_net = None if options.kind == "walloc" else network(PLANES, width, width, latent)
+        self.encoder_net = None if options.kind in LINEAR else network(PLANES, width, width, latent)
         self.decoder_linear = nn.Conv2d(c, PLANES, 3, padding=1)
         self.decoder_net = network(c, width, width, width, PLANES)
         self.bottleneck = _bottleneck(options)
+        if options.kind == "bsq":
+            self.feedback = nn.Parameter(torch.zeros(c, c))
         self.register_buffer("gains", torch.ones(PLANES))
 
     @torch.no_grad()
@@ -119,14 +123,27 @@ class Body(nn.Module):
         deviation = np.sqrt(np.maximum(variances[:c], 1e-6)) * scales
         if options.kind == "bsq":
             deviation = np.full(c, c**-0.5)
-            rows = sample.movedim(1, -1).reshape(-1, PLANES).double().numpy()
-            start_binary(self, encode, rows)
+            many = pictures.crops(train, rng, 100 * options.batch, 8)
+            rows = np.moveaxis(many, 1, -1).reshape(-1, PLANES).astype(float)
+            start_binary(self, rows, weights)
         self.decoder_net[0].weight.div_(along_channels(torch.from_numpy(deviation).float(), 4))
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the latent that the bottleneck takes."""
         z = self.encoder_linear(x)
-        return z if self.encoder_net is None else z + self.encoder_net(x)
+        if self.encoder_net is not None:
+            z = z + self.encoder_net(x)
+        return z if self.options.kind != "bsq" else self._fed_back(z)
+
+    def _fed_back(self, z: Tensor) -> Tensor:
+        """Return the latent, each channel less what the bits before it have said of it already."""
+        rows: list[Tensor] = []
+        said = torch.zeros_like(z)
+        for k in range(z.shape[1]):
+            rows.append(z[:, k] - said[:, k])
+            bit = torch.where(rows[k] > 0, 1.0, -1.0).to(z)
+            said = said + along_channels(self.feedback[:, k], 4) * bit[:, None]
+        return torch.stack(rows, 1)
 
     def decode(self, z_hat: Tensor) -> Tensor:
         """Return the packet of what the bottleneck gave."""
@@ -163,10 +180,9 @@ class Body(nn.Module):
             told = {"bits": float(relaxed.rate_bits.mean()) * len(x) / positions}
         elif options.kind == "bsq":
             relaxed = bottleneck.relax(z)
-            kept = torch.from_numpy(
-                np.where(rng.random(len(x)) < 0.5, options.channels // 2, options.channels)
-            )
-            alive = torch.arange(options.channels)[None] < kept[:, None]
+            c = options.channels
+            kept = torch.from_numpy(rng.choice((c // 2, c - c // 4, c), len(x)))
+            alive = torch.arange(c)[None] < kept[:, None]
             error = self.error(x, self.decode(relaxed.z_hat * alive[:, :, None, None]))
             sharp = relaxed.losses["entropy"] - relaxed.losses["usage"]
             loss, told = error + options.weight * sharp, {"sharp": float(sharp.detach())}
@@ -219,7 +235,7 @@ RATES: dict[str, tuple[float, float]] = {
     "vae": (6.0, 3.0),
     "wae": (1.5, 0.75),
     "vq": (1, 2),
-    "bsq": (8, 16),
+    "bsq": (16, 32),
     "walloc": (8.0, 3.0),
 }
 
@@ -252,72 +268,44 @@ def _scales(options: Options, variances: np.ndarray) -> np.ndarray:
     return np.ones(len(variances))
 
 
-# How many bits a strong component begins with; the order is that of what each bit saves.
-_FIRST_BITS = ((0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0), (1, 2), (0, 3))
-_LATER_BITS = ((2, 1), (3, 0), (0, 4), (4, 0), (1, 3), (2, 2), (3, 1), (5, 0))
-
-
 @torch.no_grad()
-def start_binary(body: Body, encode: np.ndarray, sample: np.ndarray) -> None:
-    """Begin `bsq` as successive approximation: bit k of a component is the sign of what bits before it leave.
+def start_binary(body: Body, sample: np.ndarray, weights: np.ndarray) -> None:
+    """Begin `bsq` as successive approximation: a bit is a side of the widest axis of what bits before leave.
 
-    Signs of the components alone would give the strongest one bit. The saw teeth that make further bits are
-    nearly piecewise linear, so the encoder's first layer can hold their corners. `sample` [items, 192].
+    `sample` [items, 192], `weights` [192] of squared errors. Axes are of weighted coefficients.
     """
-    net = body.encoder_net
-    assert net is not None
-    body.encoder_linear.weight.zero_()
-    corners: list[tuple[int, float]] = []
-    targets, values = [], sample @ encode[:6].T
-    order = [*_FIRST_BITS, *_LATER_BITS][: body.options.channels]
-    reach = {part: 2.5 * values[:, part].std() for part, _ in order}
-    for part in {part for part, _ in order}:
-        depth = max(bit for which, bit in order if which == part)
-        half = reach[part] / 2
-        jumps = [0.0] * (depth > 0)
-        for bit in range(depth - 1):
-            jumps += [jump + sign * half / 2**bit for jump in jumps[-(2**bit) :] for sign in (-1, 1)]
-        blur = 0.02 * half / 2**depth
-        corners += [(part, jump + sign * blur) for jump in jumps for sign in (-1, 1)]
-    for part, bit in order:
-        rest, level = values[:, part], reach[part] / 2
-        for _ in range(bit):
-            rest, level = rest - np.where(rest > 0, level, -level), level / 2
-        targets.append(rest / level)
-    width = body.options.width
-    if len(corners) + 12 > width:
-        raise OptionError(f"bsq needs a width of {len(corners) + 12} or more")
-    units = [(part, edge, 1.0) for part, edge in corners] + [
-        (part, 0.0, sign) for part in range(6) for sign in (1.0, -1.0)
-    ]
-    features = []
-    for i, (part, edge, sign) in enumerate(units):
-        net[0].weight[i] = 0
-        net[0].weight[i, :, 1, 1] = torch.from_numpy(sign * encode[part]).float()
-        net[0].bias[i] = -sign * edge
-        net[2].weight[i] = 0
-        net[2].weight[i, i, 1, 1] = 1
-        net[2].bias[i] = 0
-        u = sign * (values[:, part] - edge)
-        features.append(np.where(u > 0, u, u / 64))
-    # The other units begin at what they are, seen by no bit.
-    matrix = np.stack([*features, np.ones(len(values))], 1)
-    solved, *_ = np.linalg.lstsq(matrix, np.stack(targets, 1), rcond=None)
-    net[4].weight[:, : len(units), 0, 0] = torch.from_numpy(solved[:-1].T).float()
-    net[4].bias.copy_(torch.from_numpy(solved[-1]))
-    bits = np.where(matrix @ solved > 0, 1.0, -1.0)
-    back, *_ = np.linalg.lstsq(bits, sample, rcond=None)
+    root = np.sqrt(weights)
+    rest = sample * root
+    axes = np.empty((body.options.channels, PLANES))
+    for bit in range(len(axes)):
+        # The axis of most variance, then the mean of what its two sides hold, till that stays.
+        axis = np.linalg.eigh(rest.T @ rest)[1][:, -1]
+        for _ in range(10):
+            axis = np.where(rest @ axis > 0, 1, -1) @ rest / len(rest)
+        rest -= np.where(rest @ axis > 0, 1, -1)[:, None] * axis
+        axes[bit] = axis
+    project = axes / np.square(axes).sum(1, keepdims=True)
+    body.encoder_linear.weight[:, :, 0, 0] = torch.from_numpy(project * root)
+    body.feedback.copy_(torch.from_numpy(np.tril(project @ axes.T, -1)))
     body.decoder_linear.weight.zero_()
-    body.decoder_linear.weight[:, :, 1, 1] = torch.from_numpy(back.T * body.options.channels**0.5).float()
+    body.decoder_linear.weight[:, :, 1, 1] = torch.from_numpy((axes / root).T / body.bottleneck.scale)
 
 
 def optimizer_groups(body: Body) -> list[dict[str, Any]]:
     """Return AdamW's groups: linear maps learn slowly, since they begin where they are nearly best."""
     options = body.options
-    linear = [*body.encoder_linear.parameters(), *body.decoder_linear.parameters()]
-    known = {id(p) for p in linear}
+    encoder, decoder = list(body.encoder_linear.parameters()), list(body.decoder_linear.parameters())
+    if options.kind == "bsq":
+        encoder.append(body.feedback)
+    known = {id(p) for p in (*encoder, *decoder)}
     others = [p for p in body.parameters() if id(p) not in known]
-    return [{"params": others, "lr": options.rate}, {"params": linear, "lr": options.linear_rate}]
+    # Gradients through signs are rough: faster, they undo the start of `bsq`.
+    encoder_rate = options.linear_rate * (0.1 if options.kind == "bsq" else 1.0)
+    return [
+        {"params": others, "lr": options.rate},
+        {"params": decoder, "lr": options.linear_rate},
+        {"params": encoder, "lr": encoder_rate},
+    ]
 
 
 def train_body(options: Options) -> tuple[Body, list[np.ndarray], list[np.ndarray]]:
@@ -330,8 +318,7 @@ def train_body(options: Options) -> tuple[Body, list[np.ndarray], list[np.ndarra
     fixed = [torch.from_numpy(p.astype(np.float32))[None] for p in held]
 
     def loss_of(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        # Gradients through signs undo the start of `bsq`, whose corners are steep: its decoder alone learns.
-        frozen = options.kind == "bsq" or (options.kind == "walloc" and step < options.steps // 2)
+        frozen = options.kind == "walloc" and step < options.steps // 2
         body.encoder_linear.requires_grad_(not frozen)
         if body.encoder_net is not None:
             body.encoder_net.requires_grad_(not frozen)

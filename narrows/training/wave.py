@@ -58,7 +58,8 @@ def blank_model() -> Arrays:
 
 def split_pictures(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
     """Training files, and two validation sets: the `lomiri` pictures and every tenth author."""
-    rows = list(csv.DictReader((folder / "manifest.csv").open(encoding="utf-8")))
+    with (folder / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
     authors = sorted({row["author"] for row in rows if "lomiri" not in row["source"]})
     held = set(authors[::10])
     train, lomiri, tenth = [], [], []

@@ -14,7 +14,7 @@ from narrows.tokenizers import image
 
 torch = pytest.importorskip("torch", reason="the search is by gradient")
 
-from narrows.tokenizers.search import _decoder, capacity, search  # noqa: E402
+from narrows.tokenizers.search import _decoder, _gains, capacity, costs, search  # noqa: E402
 
 NUMBERS = [name for name in sorted(image.MODELS) if name not in ("vq", "bsq")]
 
@@ -42,7 +42,39 @@ def test_a_search_lowers_the_error_without_a_price(name: str) -> None:
     found = search(stack, bands(), stack.rate_of(30), steps=25, price=0.0)
     assert found.error_after < found.error_before
     exact = stack.bands(stack.dequantize(found.symbols, stack.rate_of(30))) - bands()
-    assert np.square(exact).sum(0).mean() == pytest.approx(found.error_after, rel=0.02)
+    weighted = np.square(exact) * _gains()[:, None, None]
+    assert weighted.sum(0).mean() == pytest.approx(found.error_after, rel=0.02)
+
+
+def coded_bits(stack: image.Stack, symbols: np.ndarray, rate: int) -> int:
+    sides = np.full((stack.prior.num_sides, *symbols.shape), stack.side(rate), np.uint8)
+    return 8 * len(stack.prior.encode(symbols, sides, check=False, hash_index=False))
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("quality", [0.0, 80.0])
+def test_costs_are_what_the_prior_spends(name: str, quality: float) -> None:
+    stack = registry.tokenizer(name).stack
+    rate = stack.rate_of(quality)
+    symbols = stack.quantize(stack.latent(bands()), rate)
+    bits, dearer = costs(stack.prior, symbols, stack.side(rate))
+    assert bits == pytest.approx(coded_bits(stack, symbols, rate), rel=0.01, abs=100)
+    # The last symbol of all is read by no other.
+    for way, sign in enumerate((-1, 1)):
+        moved = symbols.copy()
+        moved[-1, -1, -1] += sign
+        assert costs(stack.prior, moved, stack.side(rate))[0] - bits == pytest.approx(
+            float(dearer[way, -1, -1, -1]), abs=1e-6
+        )
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_dearer_bits_are_fewer(name: str) -> None:
+    stack = registry.tokenizer(name).stack
+    rate, given = stack.rate_of(60.0), bands()
+    cheap, dear = (search(stack, given, rate, steps=20, price=price) for price in (0.1, 2.0))
+    assert dear.bits_after < min(dear.bits_before, cheap.bits_after)
+    assert coded_bits(stack, dear.symbols, rate) < coded_bits(stack, cheap.symbols, rate)
 
 
 @pytest.mark.parametrize("name", NUMBERS)

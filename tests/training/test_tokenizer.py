@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-import narrows
-from narrows.cli.main import main
-from narrows.tokenizers import image
-from narrows.training import loop, tokenizer
+import narrows  # noqa: E402
+from narrows.cli.main import main  # noqa: E402
+from narrows.tokenizers import image  # noqa: E402
+from narrows.training import loop, pictures, ship, tokenizer  # noqa: E402
 
-TINY = ["channels=4", "codes=8", "batch=4", "side=4", "steps=6", "prior_steps=30"]
+TINY = ["channels=4", "width=8", "codes=8", "batch=4", "side=4", "steps=6", "prior_steps=30"]
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trained(kind: str, data: Path, out: Path, *more: str, ends_with: int = 0) -> list[Path]:
     """Train by the recipe `kind`, made small, and return the weights files in `out`."""
-    width = "width=40" if kind == "bsq" else "width=8"
-    assert main(["train", kind, f"data={data}", f"out={out}", *TINY, width, *more]) == ends_with
+    assert main(["train", kind, f"data={data}", f"out={out}", *TINY, *more]) == ends_with
     return sorted(out.glob("*.safetensors"))
 
 
@@ -78,13 +77,34 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
     assert again.name == whole.name
 
 
-def test_what_a_recipe_trains_is_a_tokenizer(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", tokenizer.KINDS)
+@pytest.mark.parametrize("prior_steps", [1, 10])
+def test_what_a_recipe_trains_is_a_tokenizer(kind: str, prior_steps: int, data: Path, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
-    (path,) = trained("bsq", data, tmp_path)
-    made = image.with_stack("bsq", load_file(path))
-    assert (made.stack.kind, made.stack.channels) == ("bsq", 4)
+    (path,) = trained(kind, data, tmp_path, f"prior_steps={prior_steps}")
+    made = image.with_stack(kind, load_file(path))
+    assert (made.stack.kind, made.stack.channels) == (kind, 4)
     given = np.asarray(Image.open(data / "images_train" / "1.png"))
     tokens = made.tokenize(narrows.Image(given), 100)
-    assert tokens.ids.shape == (1, 32 * 32)
+    assert tokens.ids.shape == (made.num_codebooks, 32 * 32)
     assert made.detokenize(tokens).pixels.shape == given.shape
+
+
+@pytest.mark.parametrize("channels", [4, 20])
+def test_integers_take_the_bits_of_bsq_that_floats_take(channels: int, data: Path, tmp_path: Path) -> None:
+    """The encoder begins as successive approximation, whose late bits are small parts of what it reads."""
+    options = tokenizer.Options(data=str(data), kind="bsq", channels=channels, width=8, batch=4, seed=3)
+    train, held = pictures.load(options.data)
+    body = tokenizer.Body(options)
+    body.start(train)
+    arrays = {**ship.networks(body, train), "kind": np.array([tokenizer.KINDS.index("bsq")])}
+    arrays["rates"] = np.array([channels // 2, channels])
+    stack = ship._without_prior(arrays)
+    given = held[0].astype(np.float32)
+    with torch.no_grad():
+        floats = body.bottleneck.eval().quantize(body.encode(torch.from_numpy(given)[None]))[0].numpy()
+    found = stack.quantize(stack.latent(given * np.float32(pictures.UNIT)), channels)
+    assert (found == 2 * floats - 1).mean() > 0.97
+    # Bits that are not sent change none of those that are.
+    assert np.array_equal(stack.quantize(stack.latent(given * np.float32(pictures.UNIT)), 2), found[:2])

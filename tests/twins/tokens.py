@@ -20,9 +20,10 @@ def pixels(name: str, weights: Arrays, params: bytes, payload: bytes, dims: tupl
     """Return the pixels [height, width, 1 or 3] of a DATA payload; `dims` ends in channels and peak."""
     height, width, channels, peak = dims
     rate = _varint(params)
-    rows = 10 * rate if name == "vq" else weights["decoder.linear.0.weight"].shape[1]
+    channels_inside = weights["decoder.linear.0.weight"].shape[1]
+    rows = {"vq": 10 * rate, "bsq": rate}.get(name, channels_inside)
     shape = (rows, math.ceil(height / 8), math.ceil(width / 8))
-    side = None if name == "vq" else np.full((1, *shape), _step(weights["rates"], rate), np.uint8)
+    side = None if name in ("vq", "bsq") else np.full((1, *shape), _step(weights["rates"], rate), np.uint8)
     symbols = _prior(weights).decode(payload, shape, side, check=False)
     latent = _latent(name, weights, symbols.astype(np.int64), rate)
     planes = sum(_network(weights, f"decoder.{part}", latent) for part in ("linear", "net"))
@@ -72,6 +73,9 @@ def _prior(weights: Arrays) -> Autoregressive:
 def _latent(name: str, weights: Arrays, symbols: np.ndarray, rate: int) -> np.ndarray:
     if name in ("vae", "wae"):
         return symbols * rate
+    if name == "bsq":
+        unsent = weights["decoder.linear.0.weight"].shape[1] - rate
+        return np.pad(64 * symbols, ((0, unsent), (0, 0), (0, 0)))
     code = weights["code"].astype(np.int64)
     if name == "walloc":
         place = 2032 + symbols * rate
