@@ -119,15 +119,17 @@ def measured(name: str, quality: float, pixels: list[Any], folder: Path | None) 
             side_by_side = np.concatenate([picture, decoded], 1)
             Image.fromarray(side_by_side).save(folder / f"{name}-{quality:g}-{number:02d}.png")
     mean = np.mean(found, 0)
-    return Row(name, quality, *mean[:3], use(seen, tokenizer), *mean[3:])
+    return Row(name, quality, *mean[:3], use(seen, tokenizer, tokenizer.stack.rate_of(quality)), *mean[3:])
 
 
-def use(seen: list[Any], tokenizer: Any) -> float:
+def use(seen: list[Any], tokenizer: Any, rate: int) -> float:
     """The percentage of ids in use: of the vocabulary for codes, of the range seen for numbers."""
     shares = []
+    stack = tokenizer.stack
     for codebook in range(len(seen[0])):
         ids = np.concatenate([tokens[codebook] for tokens in seen])
-        size = tokenizer.vocab_size if tokenizer.stack.is_binary else int(ids.max() - ids.min()) + 1
+        length = stack.id_lengths(rate)[codebook]
+        size = 1 << length if stack.is_binary else int(ids.max() - ids.min()) + 1
         shares.append(len(np.unique(ids)) / min(size, len(ids)))
     return 100 * float(np.mean(shares))
 

@@ -194,11 +194,11 @@ def _gains() -> Array:
 
 
 def capacity(stack: Stack, bands: Any, rate: int, *, steps: int = 200) -> tuple[float, float, float]:
-    """Return what a decoder gives back of `bands` from the best latent: information gain and its bound.
+    """Return what a decoder gives back of `bands` from the best latent: gain, bits, and their ratio.
 
-    In bits a position: the information gained at the error reached, by the Gaussian rate of the error with a
-    blank latent over that with the best one; the bits of the symbols found, by their entropy in each
-    channel, which bounds it; and the first divided by the second.
+    In bits a position: the gain is the Gaussian rate of the error with a blank latent over that with the best
+    one, plane by plane; bits are the entropy of the symbols found in each channel. Planes are taken as if
+    each were by itself, which those that one symbol makes are not: the gain may exceed the bits.
     """
     blank = np.zeros((stack.rows(rate), *bands.shape[1:]), np.int32)
     without = stack.bands(stack.dequantize(blank, rate)) - bands
