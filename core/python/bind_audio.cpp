@@ -3,7 +3,9 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <memory>
 
 #include "narrows/audio.hpp"
@@ -29,17 +31,23 @@ AudioFormat format_of(const nb::bytes& params) {
 
 // Samples as 24-bit integers: int16 shifted, float32 rounded half up and clipped.
 std::vector<int32_t> integers_of(const Sound& a) {
-    std::vector<int32_t> out(a.shape(0) * a.shape(1));
+    const size_t size = a.shape(0) * a.shape(1);
+    std::vector<int32_t> out(size);
     if (a.dtype() == nb::dtype<int16_t>()) {
         const auto* x = static_cast<const int16_t*>(a.data());
-        for (size_t i = 0; i < out.size(); ++i) out[i] = int32_t{x[i]} * 256;
+        for (size_t i = 0; i < size; ++i) out[i] = int32_t{x[i]} * 256;
     } else if (a.dtype() == nb::dtype<float>()) {
         const auto* x = static_cast<const float*>(a.data());
-        for (size_t i = 0; i < out.size(); ++i) {
-            const double v = std::floor(double{x[i]} * 8'388'608.0 + 0.5);
-            if (!(v - v == 0)) throw nb::value_error("samples are not finite");
-            out[i] = v >= 8'388'607.0 ? 8'388'607 : v <= -8'388'608.0 ? -8'388'608 : static_cast<int32_t>(v);
+        int32_t* const to = out.data();
+        uint32_t wrong = 0;
+        for (size_t i = 0; i < size; ++i) {
+            uint32_t bits;
+            std::memcpy(&bits, x + i, sizeof bits);
+            wrong |= (bits & 0x7F80'0000u) == 0x7F80'0000u ? 1u : 0u;
+            const float clipped = std::min(std::max(-1.0f, x[i]), 1.0f);  // of NaN -1
+            to[i] = std::min(static_cast<int32_t>(std::floor(double{clipped} * 8'388'608.0 + 0.5)), 8'388'607);
         }
+        if (wrong) throw nb::value_error("samples must be finite, there is NaN or infinity");
     } else {
         throw nb::type_error("samples are int16 or float32");
     }

@@ -27,6 +27,10 @@ std::shared_ptr<const AudioModel> random_model() {
     }
     std::shared_ptr<const AudioModel> out;
     CHECK(AudioModel::load({a, b, c, d, e}, out) == Status::ok);
+    std::vector<int16_t> large = a;
+    large.back() = -4000;
+    std::shared_ptr<const AudioModel> none;
+    CHECK(AudioModel::load({large, b, c, d, e}, none) == Status::bad_argument);
     a.pop_back();
     CHECK(AudioModel::load({a, b, c, d, e}, out) == Status::bad_argument);
     return out;

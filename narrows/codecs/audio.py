@@ -321,7 +321,12 @@ class Encoder:
         another rate or number of channels.
         """
         self._check_open()
-        return self._packets(self._core.push(self._samples(block)))
+        samples = self._samples(block)
+        try:
+            made = self._core.push(samples)
+        except ValueError as error:  # NaN
+            raise SignalError(str(error)) from None
+        return self._packets(made)
 
     def finish(self) -> list[Packet]:
         """The remaining packets; the last has `last` set."""
@@ -353,8 +358,6 @@ class Encoder:
         block = block[:, np.newaxis] if block.ndim == 1 else block
         if block.ndim != 2 or block.shape[1] != header.channels:
             raise SignalError(f"the session has [time, {header.channels} channels], not {list(block.shape)}")
-        if block.dtype == np.float32 and not np.isfinite(block).all():
-            raise SignalError("samples must be finite, there is NaN or infinity")
         return np.ascontiguousarray(block)
 
     def _packets(self, made: list[tuple[int, int, bool, bytes, bytes]]) -> list[Packet]:

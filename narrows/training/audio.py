@@ -28,7 +28,7 @@ COEFFICIENT_CONTEXTS = (64, 64, 144, 144, 192, 384, 243, 97, 243)
 ENVELOPE_CONTEXTS = (48, 32, 91, 91, 170, 192)
 BAND_CONTEXTS = (48, 192, 80, 81)
 STEP_ZERO = 16
-_LARGEST = 4000
+_LARGEST = 3600  # nine add up in 16 bits
 
 
 @dataclass(frozen=True)

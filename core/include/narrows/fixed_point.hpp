@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstdint>
 
+#include "narrows/log2.hpp"
+
 namespace narrows {
 
 // 1.0 of sines, windows and twiddles.
@@ -22,7 +24,11 @@ struct SinCos {
 [[nodiscard]] uint64_t exp2_16(uint32_t x) noexcept;
 
 // 256 log2(value), rounded down to the precision of nine leading bits; value > 0.
-[[nodiscard]] uint32_t log2_256_wide(uint64_t value) noexcept;
+[[nodiscard]] constexpr uint32_t log2_256_wide(uint64_t value) noexcept {
+    const int excess = static_cast<int>(std::bit_width(value)) - 32;
+    return excess <= 0 ? log2_256(static_cast<uint32_t>(value))
+                       : log2_256(static_cast<uint32_t>(value >> excess)) + 256 * static_cast<uint32_t>(excess);
+}
 
 // floor(sqrt(value)).
 [[nodiscard]] constexpr uint32_t root(uint64_t value) noexcept {

@@ -55,29 +55,38 @@ const std::array<uint16_t, 1025> kShape = [] {
 void fill_zeros(const Layout& layout, const Channel& channel, size_t b, int64_t step_16, uint64_t found, const AudioFormat& format, Noise& noise,
                 Coefficients& out) {
     const size_t begin = layout.edges[b], end = layout.edges[b + 1];
-    uint64_t each = 0, share = 0;  // amplitude where the envelope is the band's level, and what is kept of it, 1/64
+    if (!channel.level[b]) {
+        for (size_t t = 0; t < layout.transforms; ++t) {
+            for (size_t i = t * layout.size + begin; i < t * layout.size + end; ++i) out[i] = channel.q[i] == 0 ? 0 : out[i];
+        }
+        return;
+    }
+    const auto log = [&](size_t band) { return channel.level[band] ? level_log(channel.level[band]) : static_cast<int>(kFirstLog - kLevelLog); };
     std::array<uint16_t, kMaxSize> shape;
-    if (channel.level[b]) {
-        const auto log = [&](size_t band) { return channel.level[band] ? level_log(channel.level[band]) : static_cast<int>(kFirstLog - kLevelLog); };
-        uint64_t weight = 0;
-        for (size_t i = begin; i < end; ++i) {
-            const size_t near = layout.below[i];
-            const int low = log(near), rise = near + 1 < layout.bands ? log(near + 1) - low : 0;
-            shape[i] = kShape[clamped(low + (rise * layout.weight[i] >> 8) - log(b), -512, 512)];
-            const uint64_t square = uint64_t{shape[i]} * shape[i];
+    uint64_t weight = 0;
+    for (size_t i = begin; i < end;) {
+        // Bins between the same two band centers.
+        const size_t near = layout.below[i];
+        const int low = log(near), rise = near + 1 < layout.bands ? log(near + 1) - low : 0, beside = low - log(b);
+        for (; i < end && layout.below[i] == near; ++i) {
+            shape[i] = kShape[clamped(beside + (rise * layout.weight[i] >> 8), -512, 512)];
+            const uint32_t square = uint32_t{shape[i]} * shape[i];
             for (size_t t = 0; t < layout.transforms; ++t) weight += channel.q[t * layout.size + i] == 0 ? square : 0;
         }
-        const uint64_t rms = exp2_16(static_cast<uint32_t>(level_log(channel.level[b]))) >> 4;
-        const uint64_t all = (rms * rms >> 8) * layout.width(b) * layout.transforms;
-        const uint64_t missing = all > found ? all - found : 0;
-        each = root(std::min((missing << 8) / (weight >> 16), uint64_t{1} << 54) << 8);
-        const auto empty = static_cast<int>((missing << 6) / all);  // 64 where nothing was found
-        share = static_cast<uint64_t>(static_cast<int>(format.fill) + (static_cast<int>(format.floor) - static_cast<int>(format.fill)) * empty * empty / 4096);
     }
+    const uint64_t rms = exp2_16(static_cast<uint32_t>(level_log(channel.level[b]))) >> 4;
+    const uint64_t all = (rms * rms >> 8) * layout.width(b) * layout.transforms;
+    const uint64_t missing = all > found ? all - found : 0;
+    // Amplitude where the envelope is the band's level, and what is kept of it, 1/64.
+    const uint64_t each = root(std::min((missing << 8) / (weight >> 16), uint64_t{1} << 54) << 8);
+    const auto empty = static_cast<int>((missing << 6) / all);  // 64 where nothing was found
+    const auto share = static_cast<uint64_t>(static_cast<int>(format.fill) + (static_cast<int>(format.floor) - static_cast<int>(format.fill)) * empty * empty / 4096);
     const auto most = static_cast<uint64_t>(step_16) >> 5;
     for (size_t t = 0; t < layout.transforms; ++t) {
-        for (size_t i = t * layout.size + begin; i < t * layout.size + end; ++i) {
-            if (channel.q[i] == 0) out[i] = each ? noise.signed_of(static_cast<int32_t>(std::min(each * shape[i - t * layout.size] >> 12, most) * share >> 6)) : 0;
+        for (size_t i = begin; i < end; ++i) {
+            const size_t at = t * layout.size + i;
+            if (channel.q[at] != 0) continue;
+            out[at] = each ? noise.signed_of(static_cast<int32_t>(std::min(each * shape[i] >> 12, most) * share >> 6)) : 0;
         }
     }
 }

@@ -1,10 +1,7 @@
 #include "narrows/fixed_point.hpp"
 
 #include <array>
-#include <bit>
 #include <cstddef>
-
-#include "narrows/log2.hpp"
 
 namespace narrows {
 
@@ -80,12 +77,6 @@ uint64_t exp2_16(uint32_t x) noexcept {
     static const std::array<uint64_t, 256> kPowers = powers();
     const uint32_t shift = 58 - (x >> 8);
     return shift > 58 ? ~uint64_t{0} : kPowers[x & 255] >> shift;
-}
-
-uint32_t log2_256_wide(uint64_t value) noexcept {
-    const int excess = static_cast<int>(std::bit_width(value)) - 32;
-    return excess <= 0 ? log2_256(static_cast<uint32_t>(value))
-                       : log2_256(static_cast<uint32_t>(value >> excess)) + 256 * static_cast<uint32_t>(excess);
 }
 
 }  // namespace narrows

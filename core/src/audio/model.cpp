@@ -1,3 +1,5 @@
+#include <cstdlib>
+
 #include "audio/tables.hpp"
 #include "narrows/audio.hpp"
 
@@ -13,6 +15,9 @@ Status AudioModel::load(const AudioWeights& weights, std::shared_ptr<const Audio
     if (weights.coefficients.size() != wanted.coefficients || weights.envelope.size() != wanted.envelope ||
         weights.bands.size() != wanted.bands || weights.flags.size() != wanted.flags || weights.steps.size() != wanted.steps)
         return Status::bad_argument;
+    for (const int16_t v : weights.coefficients) {
+        if (std::abs(int{v}) > audio::kLargestEntry) return Status::bad_argument;
+    }
     auto tables = std::make_shared<AudioTables>();
     tables->coefficients.assign(weights.coefficients.begin(), weights.coefficients.end());
     tables->envelope.assign(weights.envelope.begin(), weights.envelope.end());

@@ -6,6 +6,8 @@
 #include <bit>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
+#include <utility>
 
 #include "audio/coders.hpp"
 #include "audio/layout.hpp"
@@ -114,11 +116,11 @@ inline bool can_hold(int level_over_step, size_t count) noexcept {
 }
 
 // Codes |q| and its sign; `shift` low bits are raw. False for what no encoder writes.
-template <class Coder>
-inline bool code_value(Coder& coder, const CoefficientEntries& entries, uint32_t shift, int32_t& q) {
+template <class Coder, class Row>
+NARROWS_INLINE bool code_value(Coder& coder, const Row& row, uint32_t shift, int32_t& q) {
     const uint32_t magnitude = static_cast<uint32_t>(std::abs(q)), high = magnitude >> shift;
     uint32_t value = 0;
-    while (value < kDecisions - 1 && coder.decide(entries, value, high > value)) ++value;
+    while (value < kDecisions - 1 && coder.decide(row, value, high > value)) ++value;
     if (value == kDecisions - 1) {
         // Exp-Golomb of order 1 behind 15 decisions.
         const uint32_t rest = high - value + 2;
@@ -135,7 +137,7 @@ inline bool code_value(Coder& coder, const CoefficientEntries& entries, uint32_t
     if (value > static_cast<uint32_t>(kMaxQuantized) >> shift) return false;
     if (shift) value = value << shift | coder.raw(magnitude & ((1u << shift) - 1), shift);
     const bool negative = value != 0 && coder.raw(q < 0, 1);
-    q = negative ? -static_cast<int32_t>(value) : static_cast<int32_t>(value);
+    if constexpr (Coder::kDecodes) q = negative ? -static_cast<int32_t>(value) : static_cast<int32_t>(value);
     return true;
 }
 
@@ -149,6 +151,7 @@ struct Outline {
     std::array<bool, kMaxBands> shaped{};
     // Of each bin of a shaped band: the envelope between band centers over the band's step, in three forms.
     std::array<uint8_t, kMaxSize> fine, coarse, shift;
+    std::array<uint32_t, kMaxSize> kind;  // equal where the three are, and the third of the band
 
     Outline(const Layout& layout, const Steps& steps, const std::array<uint8_t, kMaxBands>& level) {
         for (size_t b = 0; b < layout.bands; ++b) log[b] = level[b] ? level_log(level[b]) : static_cast<int>(kFirstLog - kLevelLog);
@@ -176,6 +179,7 @@ struct Outline {
             fine[i] = static_cast<uint8_t>(clamped((smooth + 4 * 256) >> 6, 0, 63));
             coarse[i] = static_cast<uint8_t>(clamped((smooth + 3 * 256) / 192, 0, 15));
             shift[i] = static_cast<uint8_t>(std::clamp((smooth >> 8) - 2, 0, 12));
+            kind[i] = uint32_t{fine[i]} << 16 | uint32_t{coarse[i]} << 8 | layout.third[i];
         }
     }
 };
@@ -186,52 +190,110 @@ struct Nearby {
     const uint16_t *own, *before, *other;  // at bin 0; `other` may be null
 };
 
-// The coefficients of one band of one transform.
-template <class Coder>
-bool code_band(Coder& coder, const int16_t* base, const Layout& layout, Outline& outline, size_t band, size_t t, const Nearby& nearby,
-               uint16_t* own, int32_t* q) {
-    const size_t begin = layout.edges[band], end = layout.edges[band + 1];
-    const auto class_entry = [base](size_t table, size_t context) { return base + kCoefficientStarts[table] + context * kDecisions; };
-    const auto c3 = [](uint32_t v) { return size_t{std::min(v, 2u)}; };
-    const size_t place = (band * 2 + t) * 8, beside_levels = static_cast<size_t>(outline.neighbors[band]);
-    size_t left = layout.width(band) * (layout.transforms - t);
-    int64_t energy = outline.energy[band];
-    int mean = energy > 0 ? static_cast<int>(log2_256_wide(static_cast<uint64_t>(energy))) : 0;
-    for (size_t i = begin; i < end; ++i, --left) {
+// Where the coefficients of one band of one transform find their table entries.
+template <bool kBefore, bool kOther>
+struct Contexts {
+    const int16_t* base;
+    const Layout& layout;
+    const Outline& outline;
+    const Nearby nearby;
+    const size_t place, beside_levels;
+
+    NARROWS_INLINE CoefficientEntries at(size_t i, int spare) const noexcept {
+        const auto entry = [this](size_t table, size_t context) { return base + kCoefficientStarts[table] + context * kDecisions; };
+        const auto c3 = [](uint32_t v) { return size_t{std::min(v, 2u)}; };
         const uint32_t shift = outline.shift[i];
         const size_t coarse = outline.coarse[i];
-        const uint16_t* const a = nearby.own + i;
-        const uint16_t* const p = nearby.before + i;
         const auto m = [shift](uint16_t v) { return uint32_t{v} >> shift; };
-        const uint32_t a1 = m(a[-1]), a2 = m(a[-2]), p0 = m(p[0]), p1 = m(p[1]), p_1 = m(p[-1]);
-        const uint32_t near_own = 2 * a1 + a2, near_before = 2 * p0 + p1 + p_1;
-        const int spare = std::max(0, mean - static_cast<int>(log2_256(static_cast<uint32_t>(left))));
+        const uint16_t* const a = nearby.own + i;
+        const uint32_t a1 = m(a[-1]), a2 = m(a[-2]), near_own = 2 * a1 + a2, wide_own = a1 + a2 + m(a[-3]) + m(a[-4]);
+        uint32_t p0 = 0, p1 = 0, p_1 = 0, wide_before = 0;
+        if constexpr (kBefore) {
+            const uint16_t* const p = nearby.before + i;
+            p0 = m(p[0]);
+            p1 = m(p[1]);
+            p_1 = m(p[-1]);
+            wide_before = p0 + p1 + p_1 + m(p[2]) + m(p[-2]);
+        }
+        const uint32_t near_before = 2 * p0 + p1 + p_1;
         size_t beside = 0;
-        if (nearby.other) {
+        if constexpr (kOther) {
             const uint16_t* const o = nearby.other + i;
             beside = 1 + class_of(2 * m(o[0]) + m(o[1]) + m(o[-1])) * 8 + coarse / 2;
         }
-        CoefficientEntries entries;
-        entries.at = {
-            class_entry(0, outline.fine[i]),
-            class_entry(1, std::min<size_t>(static_cast<size_t>(spare) >> 7, 63)),
-            class_entry(2, class_of(near_own) * 12 + class_of(near_before)),
-            class_entry(3, class_of(a1 + a2 + m(a[-3]) + m(a[-4])) * 12 + class_of(p0 + p1 + p_1 + m(p[2]) + m(p[-2]))),
-            class_entry(4, coarse * 12 + class_of(near_own + near_before)),
-            class_entry(5, place + coarse / 2),
-            class_entry(6, beside_levels + layout.third[i]),
-            class_entry(7, beside),
-            class_entry(8, (((c3(a1) * 3 + c3(a2)) * 3 + c3(p0)) * 3 + c3(p_1)) * 3 + c3(p1)),
-        };
-        if (!code_value(coder, entries, shift, q[i])) return false;
-        if (q[i] == 0) continue;
-        const uint32_t magnitude = static_cast<uint32_t>(std::abs(q[i]));
+        return {{
+            entry(0, outline.fine[i]),
+            entry(1, std::min<size_t>(static_cast<size_t>(spare) >> 7, 63)),
+            entry(2, class_of(near_own) * 12 + class_of(near_before)),
+            entry(3, class_of(wide_own) * 12 + class_of(wide_before)),
+            entry(4, coarse * 12 + class_of(near_own + near_before)),
+            entry(5, place + coarse / 2),
+            entry(6, beside_levels + layout.third[i]),
+            entry(7, beside),
+            entry(8, (((c3(a1) * 3 + c3(a2)) * 3 + c3(p0)) * 3 + c3(p_1)) * 3 + c3(p1)),
+        }};
+    }
+    // What neighbors in the spectrum share: the tables that see no magnitude.
+    Lanes shared(const CoefficientEntries& entries) const noexcept {
+        const Lanes sum = lanes_at(entries.at[0]) + lanes_at(entries.at[5]) + lanes_at(entries.at[6]);
+        return kOther ? sum : sum + lanes_at(entries.at[7]);
+    }
+    NARROWS_INLINE Lanes others(const CoefficientEntries& entries) const noexcept {
+        const Lanes sum = lanes_at(entries.at[1]) + lanes_at(entries.at[2]) + lanes_at(entries.at[3]) + lanes_at(entries.at[4]) +
+                          lanes_at(entries.at[8]);
+        return kOther ? sum + lanes_at(entries.at[7]) : sum;
+    }
+    // The first decisions together; the rest, which hardly any coefficient reaches, from the entries again.
+    struct Row {
+        const Contexts& contexts;
+        size_t i;
+        int spare;
+        Lanes places;
+        NARROWS_INLINE uint32_t chance(size_t decision) const noexcept {
+            if (decision >= kLanes) [[unlikely]] return contexts.late(i, spare, decision);
+            uint16_t at[kLanes];
+            std::memcpy(at, &places, sizeof at);
+            return kLogistic.squash[at[decision]];
+        }
+        CoefficientEntries entries() const noexcept { return contexts.at(i, spare); }
+    };
+    [[gnu::noinline]] uint32_t late(size_t i, int spare, size_t decision) const noexcept { return probability(at(i, spare).logit(decision)); }
+};
+
+// The coefficients of one band of one transform.
+template <bool kBefore, bool kOther, class Coder>
+bool code_band(Coder& shared_coder, const int16_t* base, const Layout& layout, Outline& outline, size_t band, size_t t, const Nearby& nearby,
+               uint16_t* own, int32_t* q) {
+    const size_t begin = layout.edges[band], end = layout.edges[band + 1];
+    const Contexts<kBefore, kOther> contexts{base, layout, outline, nearby, (band * 2 + t) * 8, static_cast<size_t>(outline.neighbors[band])};
+    size_t left = layout.width(band) * (layout.transforms - t);
+    int64_t energy = outline.energy[band];
+    int mean = energy > 0 ? static_cast<int>(log2_256_wide(static_cast<uint64_t>(energy))) : 0;
+    Coder coder = std::move(shared_coder);  // a local one stays in registers
+    uint32_t kind = ~0u;
+    Lanes shared{};
+    bool sound = true;
+    for (size_t i = begin; i < end; ++i, --left) {
+        const int spare = std::max(0, mean - static_cast<int>(log2_256(static_cast<uint32_t>(left))));
+        const CoefficientEntries entries = contexts.at(i, spare);
+        if (outline.kind[i] != kind) {
+            kind = outline.kind[i];
+            shared = contexts.shared(entries);
+        }
+        const typename Contexts<kBefore, kOther>::Row row{contexts, i, spare, places_of(shared + contexts.others(entries))};
+        int32_t value = q[i];
+        sound = code_value(coder, row, outline.shift[i], value);
+        if (!sound) break;
+        if constexpr (Coder::kDecodes) q[i] = value;
+        if (value == 0) continue;
+        const uint32_t magnitude = static_cast<uint32_t>(std::abs(value));
         own[i] = static_cast<uint16_t>(std::min(magnitude, 65535u));
         energy = std::max<int64_t>(0, energy - (int64_t{magnitude} * magnitude << 8));
         mean = energy > 0 ? static_cast<int>(log2_256_wide(static_cast<uint64_t>(energy))) : 0;
     }
+    shared_coder = std::move(coder);
     outline.energy[band] = energy;
-    return true;
+    return sound;
 }
 
 // How many coefficients of a band are not zero, up to 3.
@@ -266,7 +328,11 @@ bool code_coefficients(Coder& coder, const AudioTables& tables, const Layout& la
             bool some = outline.holds[b];
             if (some) {
                 // Whether the band has more than zeros.
-                if constexpr (!Coder::kDecodes) some = std::any_of(q + layout.edges[b], q + layout.edges[b + 1], [](int32_t v) { return v != 0; });
+                if constexpr (!Coder::kDecodes) {
+                    int32_t any = 0;
+                    for (size_t i = layout.edges[b]; i < layout.edges[b + 1]; ++i) any |= q[i];
+                    some = any != 0;
+                }
                 const int total = 2 * outline.over[b] + static_cast<int>(log2_256(static_cast<uint32_t>(layout.width(b))));
                 const size_t before = split ? 0 : filled(earlier, layout, b);
                 const size_t other = nearby.other ? 1 + filled(nearby.other, layout, b) : 0;
@@ -283,7 +349,13 @@ bool code_coefficients(Coder& coder, const AudioTables& tables, const Layout& la
                 continue;
             }
             outline.shape(layout, b);
-            if (!code_band(coder, base, layout, outline, b, t, nearby, own, q)) return false;
+            // `split` bins below there is always something to look at.
+            const bool has_before = split || previous;
+            const bool sound = nearby.other ? has_before ? code_band<true, true>(coder, base, layout, outline, b, t, nearby, own, q)
+                                                         : code_band<false, true>(coder, base, layout, outline, b, t, nearby, own, q)
+                               : has_before ? code_band<true, false>(coder, base, layout, outline, b, t, nearby, own, q)
+                                            : code_band<false, false>(coder, base, layout, outline, b, t, nearby, own, q);
+            if (!sound) return false;
             below = filled(own, layout, b);
         }
     }

@@ -7,11 +7,13 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "audio/layout.hpp"
 #include "narrows/log2.hpp"
 #include "narrows/mixing.hpp"
+#include "narrows/range.hpp"
 
 namespace narrows {
 
@@ -46,8 +48,10 @@ inline constexpr size_t kEnvelopeSize = kEnvelopeStarts.back();
 // What the range coder takes for a logit: 11 nats at most.
 inline constexpr int kLogitMax = 2815;
 inline uint32_t probability(int logit) noexcept {
-    return coder_probability(squash(std::clamp(logit, -kLogitMax, kLogitMax)));
+    return kLogistic.squash[static_cast<size_t>(std::clamp(logit, -kLogitMax, kLogitMax) + kSquashMax)];  // 1 to 2^16 - 1
 }
+// What a model's entry of coefficients may be, so that one of each table add up in 16 bits.
+inline constexpr int kLargestEntry = 3640;
 
 // The entries of one decision's context: one pointer a table, to its decisions.
 template <size_t K>
@@ -60,6 +64,23 @@ struct Entries {
     }
 };
 using CoefficientEntries = Entries<kCoefficientContexts.size()>;
+static_assert(kLargestEntry * static_cast<int>(kCoefficientContexts.size()) <= 32'767);
+
+// The first decisions of a context, all at once.
+inline constexpr size_t kLanes = 8;
+typedef int16_t Lanes [[gnu::vector_size(2 * kLanes)]];
+NARROWS_INLINE Lanes lanes_at(const int16_t* entries) noexcept {
+    Lanes lanes;
+    std::memcpy(&lanes, entries, sizeof lanes);
+    return lanes;
+}
+// Logits to where their probabilities stand in the logistic table.
+NARROWS_INLINE Lanes places_of(Lanes logits) noexcept {
+    constexpr int16_t kMost = kLogitMax;
+    logits = logits < kMost ? logits : Lanes{} + kMost;
+    logits = logits > -kMost ? logits : Lanes{} - kMost;
+    return logits + static_cast<int16_t>(kSquashMax);
+}
 using EnvelopeEntries = Entries<kEnvelopeContexts.size()>;
 using BandEntries = Entries<kBandContexts.size()>;
 
