@@ -1,13 +1,15 @@
-"""Writes the golden vectors of `speech` and `music`: `python tests/golden/make_audio.py`.
+"""The golden vectors of `speech` and `music`: `python tests/golden/make_audio.py` writes what encoders make.
 
-Each has the packets of a short made sound at one setting and what they decode to, whole and with a
-packet lost.
-A test never writes one; a diff here is a change of the bitstream and is reviewed as one.
+packets.json has packets of a short made sound at each setting and what they decode to, whole and with a
+packet lost. It was written once, when version 1 was frozen: `--format` would write it again, and a diff there
+is a change of the bitstream. encoded.json has checksums of what the encoder makes of the same sound today; a
+better encoder changes it. A test writes neither.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import numpy as np
 import narrows
 
 FILE = Path(__file__).parent / "v1" / "audio" / "packets.json"
+ENCODED = FILE.with_name("encoded.json")
 CASES: list[tuple[str, int, int, dict[str, Any]]] = [
     ("speech", 16_000, 1, {"kbps": 6}),
     ("speech", 16_000, 1, {"kbps": 8}),
@@ -85,9 +88,25 @@ def vector(name: str, rate_hz: int, channels: int, options: dict[str, Any]) -> d
     }
 
 
-def main() -> None:
-    FILE.write_text("[\n" + ",\n".join(json.dumps(vector(*case)) for case in CASES) + "\n]\n")
+def encoded(made: dict[str, Any]) -> dict[str, Any]:
+    """What is the same on every machine: bytes a packet, checksums of them and of their sound."""
+    packets = [bytes.fromhex(packet) for packet in made["packets"]]
+    return {
+        "codec": made["codec"],
+        "rate_hz": made["rate_hz"],
+        "options": made["options"],
+        "sizes": [len(packet) for packet in packets],
+        "packets": f"{zlib.crc32(b''.join(packets)):08x}",
+        "samples": made["samples"],
+    }
+
+
+def main(arguments: list[str]) -> None:
+    vectors = [vector(*case) for case in CASES]
+    if arguments == ["--format"]:
+        FILE.write_text("[\n" + ",\n".join(map(json.dumps, vectors)) + "\n]\n")
+    ENCODED.write_text("[\n" + ",\n".join(json.dumps(encoded(v)) for v in vectors) + "\n]\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -6,6 +6,7 @@
 #include "audio/analysis.hpp"
 #include "audio/coders.hpp"
 #include "audio/layout.hpp"
+#include "audio/rate_control.hpp"
 #include "audio/saved.hpp"
 #include "audio/syntax.hpp"
 #include "narrows/audio.hpp"
@@ -17,7 +18,6 @@ using namespace audio;
 
 namespace {
 
-constexpr int kLargestOffset = 96;  // of the step, 1/8 octave
 constexpr int kCoarser = 24;        // of a coarse packet's offset above the packet's own
 constexpr int kPasses = 4;          // codings of a packet before something is left out
 // From this share of a step on a magnitude is rounded up to 2 and above, 1/2^16.
@@ -26,13 +26,10 @@ constexpr uint64_t kRounding = 28'836;  // 2^16 (1 - .56)
 // quarters: .5 + .05 (log2((1 - p) / p) + 1), p = exp(-.62 sqrt(2) / rms), what the bit at hand costs against the
 // squared error it saves. 1/2^16.
 constexpr std::array<uint32_t, 16> kWorthwhile = {59'460, 55'689, 52'481, 49'733, 47'355, 45'276, 43'436, 41'787, 40'292, 38'919, 37'646, 36'454, 35'389, 35'389, 35'389, 35'389};
-// What a saved state may have: samples taken (products of positions stay below 2^62), bytes of a packet.
+// What a saved state may have: samples taken (products of positions stay below 2^62), their sizes.
 constexpr uint64_t kMostTaken = uint64_t{1} << 46;
-constexpr uint32_t kLargestPacket = 1 << 26;
 constexpr int64_t kLargestSample = 1 << 24, kLargestCoefficient = 1 << 29;
 constexpr int kAnySlack = 4096;   // of `fit`: the first that fits is near enough
-// The mean of so many frames (2 s) keeps the budget.
-constexpr uint32_t kWindowFrames = 100;
 
 // What a frame holds at a step.
 void quantize(const Layout& layout, const Spectrum& s, const Steps& steps, Frame& frame) {
@@ -82,14 +79,14 @@ struct AudioEncoder::Impl {
     uint64_t frames = 0;            // analyzed
     uint64_t emitted = 0;           // frames in packets
     bool finished = false;
-    int64_t drift = 0;              // the step's offset that keeps the rate, 1/256 of an offset
-    int last_offset = 0;
-    std::deque<uint32_t> sizes;     // of the packets of the last window but one
+    int last_offset = 0;            // of a constant rate
+    std::optional<RateControl> control;  // of another
     uint64_t sampled = 0;
 
     Impl(std::shared_ptr<const AudioModel> m, const AudioFormat& f, const AudioRate& r, uint32_t hz, size_t c)
         : model(std::move(m)), format(f), rate(r), signal_hz(hz), channels(c), layout(layout_of(f.rate_hz)), analysis(layout, c) {
         if (hz != f.rate_hz) resampler.emplace(hz, f.rate_hz, c);
+        if (r.bytes_256 != 0 && !r.constant) control.emplace(r.bytes_256, f.packet_frames, c);
     }
 
     size_t groups() const noexcept { return (channels + 1) / 2; }
@@ -175,23 +172,6 @@ struct AudioEncoder::Impl {
         return true;
     }
 
-    // Bytes that this packet may have: the mean of any window is at most 2 % above the budget and one packet.
-    uint32_t allowance() const {
-        const uint64_t budget = rate.bytes_256;
-        const size_t window = this->window();
-        const uint64_t whole = budget * window * 102 / 100 + budget;
-        // Every later packet keeps 7/8 of the budget: what the window holds then, seen from now.
-        uint64_t sum = 0, least = whole - std::min(whole, budget * 7 / 8 * (window - 1));
-        size_t seen = 0;
-        for (auto size = sizes.rbegin(); size != sizes.rend() && seen + 1 < window; ++size) {
-            sum += uint64_t{*size} << 8;
-            ++seen;
-            const uint64_t kept = budget * 7 / 8 * (window - 1 - seen);
-            least = std::min(least, whole - std::min(whole, sum + kept));
-        }
-        return static_cast<uint32_t>(std::max<uint64_t>(least >> 8, 1));
-    }
-
     void emit(bool last, std::vector<AudioPacket>& packets) {
         AudioPacket packet;
         packet.seq = emitted;
@@ -210,18 +190,10 @@ struct AudioEncoder::Impl {
             packet.payload.resize(size);
             coarse += last_offset;
         } else {
-            const int wanted = std::clamp(static_cast<int>((drift + 128) >> 8), -kLargestOffset, kLargestOffset);
-            int offset = wanted;
-            packet.payload = silent ? write(0) : fit(offset, allowance(), kAnySlack);
-            const auto weight = static_cast<int64_t>(std::min<size_t>(count, 25));
-            last_offset = offset;
+            int offset = silent ? 0 : control->offset();
+            packet.payload = silent ? write(0) : fit(offset, control->allowance(), kAnySlack);
+            control->coded(packet.payload.size(), offset, static_cast<uint32_t>(count), silent);
             coarse += offset;
-            const int64_t size = static_cast<int64_t>(packet.payload.size()) << 8;
-            // A packet twice the budget makes steps a 1/170 octave coarser; a long one that had to be, half of that too.
-            drift += std::min<int64_t>((size - rate.bytes_256) * 12 * weight / rate.bytes_256, 1024) + (offset - wanted) * 256 * weight * weight / 1250;
-            drift = std::clamp<int64_t>(drift, -24 * 256, kLargestOffset * 256);
-            sizes.push_back(static_cast<uint32_t>(packet.payload.size()));
-            if (sizes.size() >= window()) sizes.pop_front();
         }
         if (rate.coarse) packet.coarse = write(silent ? 0 : std::min(coarse, kLargestOffset));
         emitted += count;
@@ -253,16 +225,11 @@ struct AudioEncoder::Impl {
         return most;
     }
 
-    size_t window() const noexcept { return std::max<size_t>(1, kWindowFrames / format.packet_frames); }
     // What follows from the number of samples taken, unless the session is finished.
     size_t count_pending() const noexcept {
         return static_cast<size_t>((resampler ? resampler->outputs_of(taken) : taken) % layout.frame()) * channels;
     }
     size_t count_spectra() const noexcept { return static_cast<size_t>(frames % format.packet_frames) * groups(); }
-    size_t count_sizes() const noexcept {
-        if (rate.bytes_256 == 0 || rate.constant) return 0;
-        return static_cast<size_t>(std::min<uint64_t>(frames / format.packet_frames, window() - 1));
-    }
 
     void analyze(std::vector<AudioPacket>& packets, bool ending, uint64_t total_frames) {
         const size_t length = layout.frame() * channels;
@@ -291,8 +258,8 @@ Status AudioEncoder::create(std::shared_ptr<const AudioModel> model, const Audio
     auto impl = std::make_unique<Impl>(std::move(model), format, rate, signal_hz, channels);
     if (impl->resampler) impl->decoder_side.emplace(format.rate_hz, signal_hz, 1);
     if (rate.bytes_256 != 0) {
-        // Every packet must be able to hold silence, of a constrained rate in the 7/8 of the budget that it always has.
-        const uint64_t least = uint64_t{rate.constant ? rate.bytes_256 : rate.bytes_256 / 8 * 7} >> 8;
+        // Every packet must be able to hold silence, of a constrained rate in the share of the budget that it always has.
+        const uint64_t least = uint64_t{rate.constant ? rate.bytes_256 : rate.bytes_256 / kKeptOf * kKept} >> 8;
         if (least < impl->least_bytes()) return Status::limit;
     }
     out.reset(new AudioEncoder(std::move(impl)));
@@ -340,11 +307,10 @@ std::vector<uint8_t> AudioEncoder::save() const {
     saver.put(static_cast<uint8_t>(self.finished));
     if (self.finished) return saver.take();
     saver.put(self.taken);
-    saver.put(static_cast<int32_t>(self.drift));
     saver.put(static_cast<int32_t>(self.last_offset));
     saver.put_all(std::span<const int32_t>(self.analysis.halves));
     saver.put_all(std::span<const int32_t>(self.pending));
-    for (const uint32_t size : self.sizes) saver.put(size);
+    if (self.control) self.control->save(saver);
     for (const Spectrum& s : self.spectra) {
         saver.put(static_cast<uint8_t>(s.transient));
         saver.put_all(std::span<const uint8_t>(s.stereo));
@@ -370,14 +336,12 @@ Status AudioEncoder::restore(std::span<const uint8_t> state) {
     if (self.taken > kMostTaken) return Status::bad_argument;
     self.frames = (self.resampler ? self.resampler->outputs_of(self.taken) : self.taken) / self.layout.frame();
     self.emitted = self.frames - self.frames % self.format.packet_frames;
-    self.drift = loader.get<int32_t>();
     self.last_offset = loader.get<int32_t>();
-    if (self.drift < -24 * 256 || self.drift > kLargestOffset * 256 || std::abs(int64_t{self.last_offset}) > kLargestOffset) return Status::bad_argument;
+    if (std::abs(int64_t{self.last_offset}) > kLargestOffset) return Status::bad_argument;
     loader.get_all(std::span(self.analysis.halves));
     self.pending.resize(self.count_pending());
     loader.get_all(std::span(self.pending));
-    self.sizes.resize(self.count_sizes());
-    for (uint32_t& size : self.sizes) size = loader.get<uint32_t>();
+    if (self.control && !self.control->load(loader, self.frames / self.format.packet_frames)) return Status::bad_argument;
     const size_t frame = self.layout.frame(), half = self.layout.size / 2;
     const auto size_of = [&](size_t index) { return std::min<size_t>(2, self.channels - index % self.groups() * 2); };
     self.spectra.clear();
@@ -405,9 +369,6 @@ Status AudioEncoder::restore(std::span<const uint8_t> state) {
     }
     for (const int32_t v : self.pending) {
         if (std::abs(int64_t{v}) > kLargestSample) return Status::bad_argument;
-    }
-    for (const uint32_t size : self.sizes) {
-        if (size > kLargestPacket) return Status::bad_argument;
     }
     for (size_t channel = 0; channel < self.channels; ++channel) {
         if (!bounded(std::span(self.analysis.halves).subspan(channel * half, half))) return Status::bad_argument;
