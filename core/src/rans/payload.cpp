@@ -358,27 +358,17 @@ Status encode_typed(const Integers& symbols, const Integers& index, const Tables
         return chunk.run(options, buffers.of(worker, small), chunks[i], why);
     });
     if (status != Status::ok) return status;
-    struct Part {
-        size_t begin;
-        uint32_t crc;
-    };
-    std::vector<Part> parts(num_chunks);
+    std::vector<size_t> begins(num_chunks);
     size_t total = 0;
     for (size_t i = 0; i < num_chunks; ++i) {
-        parts[i].begin = total;
+        begins[i] = total;
         total += chunks[i].size();
     }
     uint8_t* const payload = allocate(total + (options.check ? 4 : 0));
     if (!payload) return Status::no_memory;
-    crew.run(num_chunks, workers, [&](size_t i, size_t) {
-        std::memcpy(payload + parts[i].begin, chunks[i].data(), chunks[i].size());
-        if (options.check) parts[i].crc = crc32c(chunks[i]);
-    });
-    if (options.check) {
-        uint32_t crc = parts[0].crc;
-        for (size_t i = 1; i < num_chunks; ++i) crc = join_crc32c(crc, parts[i].crc, chunks[i].size());
-        store32(payload + total, crc);
-    }
+    crew.run(num_chunks, workers,
+             [&](size_t i, size_t) { std::memcpy(payload + begins[i], chunks[i].data(), chunks[i].size()); });
+    if (options.check) store32(payload + total, checksum(crew, {payload, total}));
     return Status::ok;
 }
 
