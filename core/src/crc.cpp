@@ -81,8 +81,8 @@ constexpr std::array<uint32_t, 64> kAfterBytes = [] {
 }  // namespace
 
 uint32_t join_crc32c(uint32_t first, uint32_t second, size_t second_bytes) noexcept {
-    for (size_t i = 0; second_bytes >> i; ++i)
-        if (second_bytes >> i & 1) first = multiply(first, kAfterBytes[i]);
+    for (size_t i = 0; second_bytes; ++i, second_bytes >>= 1)
+        if (second_bytes & 1) first = multiply(first, kAfterBytes[i]);
     return first ^ second;
 }
 

@@ -15,9 +15,7 @@
 #include "narrows/range.hpp"
 #include "narrows/status.hpp"
 
-#if defined(__AVX2__)
-#include <immintrin.h>
-#elif defined(__SSE4_1__)
+#if defined(__SSE4_1__)
 #include <smmintrin.h>
 #endif
 
@@ -179,7 +177,8 @@ class AdaptiveTable {
         for (uint32_t j = 1; j <= 16; ++j) {
             const uint32_t b = bounds_[j];
             const bool up = j > s;
-            const auto most = static_cast<uint16_t>(kMost[j - 1]), least = static_cast<uint16_t>(kLeast[unused_][j - 1]);
+            const auto most = static_cast<uint16_t>(kMost[j - 1]);
+            const auto least = static_cast<uint16_t>(kLeast[unused_][j - 1]);
             const uint32_t distance = up ? most - b : b - least;
             const uint32_t by = std::min<uint32_t>(distance + now.dither, 65535) >> now.shift;
             bounds_[j] = static_cast<uint16_t>(up ? b + by : b - by);
@@ -187,47 +186,32 @@ class AdaptiveTable {
     }
 
 #if defined(__SSE4_1__)
+    NARROWS_INLINE static __m128i eight(const void* values) noexcept {
+        return _mm_loadu_si128(static_cast<const __m128i*>(values));
+    }
     NARROWS_INLINE uint32_t find(uint32_t target) const noexcept {
         // b >> 1 <= target is b <= 2 target + 1.
         const __m128i limit = _mm_set1_epi16(static_cast<short>(2 * target + 1));
-        const auto* at = reinterpret_cast<const __m128i*>(bounds_.data() + 1);
-        const __m128i low = _mm_cmpeq_epi16(_mm_subs_epu16(_mm_loadu_si128(at), limit), _mm_setzero_si128());
-        const __m128i high = _mm_cmpeq_epi16(_mm_subs_epu16(_mm_loadu_si128(at + 1), limit), _mm_setzero_si128());
+        const __m128i low = _mm_cmpeq_epi16(_mm_subs_epu16(eight(&bounds_[1]), limit), _mm_setzero_si128());
+        const __m128i high = _mm_cmpeq_epi16(_mm_subs_epu16(eight(&bounds_[9]), limit), _mm_setzero_si128());
         return static_cast<uint32_t>(
             std::popcount(static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(low, high)))));
     }
     // As move_portable, which `sign` of the vector instructions serves both ways: with t what a boundary moves toward,
     // its distance is t - b upward and b - t downward.
-#if defined(__AVX2__)
-    NARROWS_INLINE void move(uint32_t s) noexcept {
-        const Step now = step();
-        const auto load = [](const auto* row) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row)); };
-        const __m256i sign = load(kSigns[s].data()), b = load(&bounds_[1]);
-        const __m256i toward = _mm256_blendv_epi8(load(kMost.data()), load(kLeast[unused_].data()), sign);
-        const __m256i distance = _mm256_sign_epi16(_mm256_sub_epi16(toward, b), sign);
-        const __m256i dithered = _mm256_adds_epu16(distance, _mm256_set1_epi16(static_cast<short>(now.dither)));
-        const __m256i by = _mm256_srl_epi16(dithered, _mm_cvtsi32_si128(static_cast<int>(now.shift)));
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(&bounds_[1]),
-                            _mm256_add_epi16(b, _mm256_sign_epi16(by, sign)));
-    }
-#else
     NARROWS_INLINE void move(uint32_t s) noexcept {
         const Step now = step();
         const __m128i shift = _mm_cvtsi32_si128(static_cast<int>(now.shift));
         const __m128i dither = _mm_set1_epi16(static_cast<short>(now.dither));
         for (size_t half = 0; half < 16; half += 8) {
-            const auto load = [half](const auto* row) {
-                return _mm_loadu_si128(reinterpret_cast<const __m128i*>(row + half));
-            };
-            const __m128i sign = load(kSigns[s].data()), b = load(&bounds_[1]);
-            const __m128i toward = _mm_blendv_epi8(load(kMost.data()), load(kLeast[unused_].data()), sign);
+            const __m128i sign = eight(&kSigns[s][half]), b = eight(&bounds_[1 + half]);
+            const __m128i toward = _mm_blendv_epi8(eight(&kMost[half]), eight(&kLeast[unused_][half]), sign);
             const __m128i distance = _mm_sign_epi16(_mm_sub_epi16(toward, b), sign);
             const __m128i by = _mm_srl_epi16(_mm_adds_epu16(distance, dither), shift);
             _mm_storeu_si128(reinterpret_cast<__m128i*>(&bounds_[1 + half]),
                              _mm_add_epi16(b, _mm_sign_epi16(by, sign)));
         }
     }
-#endif
 #else
     NARROWS_INLINE uint32_t find(uint32_t target) const noexcept {
         uint32_t s = 0;

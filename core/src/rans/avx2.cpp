@@ -155,7 +155,7 @@ template <bool kShifts, typename Symbol, typename Index>
 
 // What does not change from step to step.
 struct Counts {
-    __m256i bits, rest_bits, total;
+    __m256i bits, rest_bits;
 };
 
 // One symbol in each of 8 lanes. q = floor(x / g) is below 2^20. Half of x, rounded down, times nearly 2 / g in floats
@@ -196,7 +196,7 @@ uint32_t encode_vectors(EncodeJob<Symbol, Index>& job, Kernels::Encode<Symbol, I
     constexpr uint32_t kLanes = 8 * kVectors;
     const TableView view = *job.view;
     const int bits = static_cast<int>(view.bits);
-    const Counts counts{_mm256_set1_epi32(bits), _mm256_set1_epi32(32 - bits), _mm256_set1_epi32(1 << bits)};
+    const Counts counts{_mm256_set1_epi32(bits), _mm256_set1_epi32(32 - bits)};
     uint16_t* words = job.words;
     uint32_t end = job.n / kLanes * kLanes;
     if (end < job.n) words += encode_rest(job, end, portable);

@@ -126,6 +126,8 @@ Status read_header(std::span<const uint8_t> bytes, size_t& at, ChunkHeader& head
     return Status::ok;
 }
 
+uint32_t plain_checksum(std::span<const uint8_t> data) { return crc32c(data); }
+
 Status find_chunks(std::span<const uint8_t> payload, size_t num_symbols, bool check, std::vector<Place>& places,
                    std::string& what, const Checksum& crc32c_of) {
     // The first chunk's flags tell whether four bytes of CRC32C follow the last.
@@ -195,8 +197,7 @@ Status check_tables(std::span<const Place> places, uint32_t tables_digest, std::
 
 Status read_places(std::span<const uint8_t> payload, size_t num_symbols, uint32_t tables_digest, bool check,
                    std::vector<Place>& places, std::string& what) {
-    const auto plain = [](std::span<const uint8_t> data) { return crc32c(data); };
-    const Status status = find_chunks(payload, num_symbols, check, places, what, plain);
+    const Status status = find_chunks(payload, num_symbols, check, places, what, plain_checksum);
     return status == Status::ok ? check_tables(places, tables_digest, what) : status;
 }
 

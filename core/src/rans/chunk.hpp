@@ -54,9 +54,10 @@ struct Place {
 };
 
 // Finds the chunks of a payload that must hold exactly `num_symbols`, or any number where that is kAnyNumber, and
-// verifies its CRC32C. `places` grows with the payload's length, never with a declared size.
+// verifies its CRC32C by `crc32c_of`, once all are found. `places` grows with the payload's length, never with a declared size.
 inline constexpr size_t kAnyNumber = SIZE_MAX;
 using Checksum = std::function<uint32_t(std::span<const uint8_t>)>;
+uint32_t plain_checksum(std::span<const uint8_t> data);
 [[nodiscard]] Status find_chunks(std::span<const uint8_t> payload, size_t num_symbols, bool check,
                                  std::vector<Place>& places, std::string& what, const Checksum& crc32c_of);
 

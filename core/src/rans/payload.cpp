@@ -1,9 +1,9 @@
 // Payloads: split into chunks, code each on a thread of its own, check everything on the way back.
 #include <algorithm>
 #include <cstring>
+#include <exception>
 #include <limits>
 #include <mutex>
-#include <new>
 #include <type_traits>
 
 #include "crew.hpp"
@@ -41,7 +41,7 @@ template <typename Work>
 Status without_exceptions(Work work) {
     try {
         return work();
-    } catch (const std::bad_alloc&) {
+    } catch (const std::exception&) {  // bad_alloc, or length_error where a size is beyond all memory
         return Status::no_memory;
     }
 }
@@ -67,10 +67,10 @@ Status for_each(Crew& crew, size_t n, size_t workers, std::string& what, Work wo
     return result;
 }
 
-// CRC32C of `data`, computed in pieces.
-uint32_t checksum(Crew& crew, std::span<const uint8_t> data) {
+// CRC32C of `data`, computed in pieces by at most `workers` threads, of which there is one at least.
+uint32_t checksum(Crew& crew, size_t workers, std::span<const uint8_t> data) {
     constexpr size_t kPiece = 65536;
-    const size_t num_pieces = std::clamp<size_t>(data.size() / kPiece, 1, crew.most());
+    const size_t num_pieces = std::clamp<size_t>(data.size() / kPiece, 1, workers);
     if (num_pieces == 1) return crc32c(data);
     const size_t each = (data.size() + num_pieces - 1) / num_pieces;
     std::vector<uint32_t> crcs(num_pieces);
@@ -368,7 +368,7 @@ Status encode_typed(const Integers& symbols, const Integers& index, const Tables
     if (!payload) return Status::no_memory;
     crew.run(num_chunks, workers,
              [&](size_t i, size_t) { std::memcpy(payload + begins[i], chunks[i].data(), chunks[i].size()); });
-    if (options.check) store32(payload + total, checksum(crew, {payload, total}));
+    if (options.check) store32(payload + total, checksum(crew, workers, {payload, total}));
     return Status::ok;
 }
 
@@ -550,9 +550,12 @@ template <typename Symbol, typename Index>
 Status decode_chunks(std::span<const uint8_t> payload, const Integers& index, const Tables& tables,
                      const DecodeOptions& options, const MutableIntegers& symbols, std::string& what) {
     Crew crew(options.threads);
-    const auto checksum_of = [&crew](std::span<const uint8_t> data) { return checksum(crew, data); };
     std::vector<Place> places;
     const bool whole = options.chunk == DecodeOptions::kAll;
+    // By as many threads as chunks are going to want: to hire one for this alone costs more than it saves.
+    const auto checksum_of = [&](std::span<const uint8_t> data) {
+        return checksum(crew, whole ? std::min(places.size(), crew.most()) : 1, data);
+    };
     Status status = find_chunks(payload, whole ? index.size() : kAnyNumber, options.check, places, what, checksum_of);
     if (status != Status::ok) return status;
     std::span<const Place> wanted = places;
@@ -680,8 +683,7 @@ bool pack(std::span<int16_t> symbols, const Integers& index) {
 
 Status list_chunks(std::span<const uint8_t> payload, bool check, std::vector<ChunkRange>& chunks, std::string& what) {
     std::vector<Place> places;
-    const auto plain = [](std::span<const uint8_t> data) { return crc32c(data); };
-    const Status status = find_chunks(payload, kAnyNumber, check, places, what, plain);
+    const Status status = find_chunks(payload, kAnyNumber, check, places, what, plain_checksum);
     if (status != Status::ok) return status;
     for (const Place& place : places)
         chunks.push_back({place.begin, place.body - place.begin + static_cast<size_t>(place.header.body_bytes()),

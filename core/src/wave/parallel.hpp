@@ -4,7 +4,6 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -36,8 +35,8 @@ void parallel(int n, int threads, Job&& job) {
     pool.reserve(static_cast<size_t>(threads) - 1);
     try {
         while (pool.size() + 1 < static_cast<size_t>(threads)) pool.emplace_back(run);
-    } catch (const std::system_error&) {
-        // Those that there are do the work.
+    } catch (const std::exception&) {
+        // No more threads or no memory for them: those that there are do the work.
     }
     run();
     for (std::thread& t : pool) t.join();
