@@ -209,6 +209,19 @@ def test_the_mean_of_any_two_seconds_keeps_the_rate(name: str, rate: int, kbps: 
     assert windows[-1] > 70 * budget
 
 
+@pytest.mark.parametrize("frames", [1, 5, 25, 50])
+@pytest.mark.parametrize("kbps", [6, 12])
+def test_the_rate_is_kept_after_sound_that_costs_hardly_anything(kbps: float, frames: int) -> None:
+    rate, budget = 16_000, kbps * 1000 / 8 / 50 * frames
+    faint = np.random.default_rng(3).uniform(-(2**-15), 2**-15, (20 * rate, 1)).astype(np.float32)
+    encoder = session("speech", rate, 1, kbps=kbps, packet_frames=frames)
+    encoder.push(faint)
+    sizes = [len(packet.payload) for packet in packets_of(encoder, np.tile(sound(rate, 1, 2), (15, 1)))]
+    # The first half is for the control to learn that there is something again.
+    settled = np.array(sizes[len(sizes) // 2 : -1])
+    assert 0.6 * budget < settled.mean() < 1.05 * budget
+
+
 def test_silence_is_a_byte_or_two_a_packet() -> None:
     for name, rate in (("speech", 16_000), ("music", 48_000)):
         encoder = session(name, rate, 1, quality=50)

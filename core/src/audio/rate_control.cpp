@@ -13,6 +13,7 @@ constexpr int kOctave = 12;            // offsets that halve what a step changes
 constexpr uint64_t kLeast = 4 * 256;   // of a channel: what it does not change, 1/256 byte
 constexpr uint64_t kMemory = 150;      // frames that the long-term mean is of
 constexpr uint64_t kSecond = 50;       // and a mean that it is at most twice of
+constexpr uint64_t kFewest = 2;        // packets that either is of at least: one that is quiet says little
 constexpr uint64_t kBegin = 50;        // and those that the budget stands for before there are any
 constexpr uint64_t kOutlier = 2;       // times the mean: more of a packet does not count, so that a bang is soon forgotten
 constexpr uint64_t kFade = 62'259;     // how much alike the frames of two neighbors are, 1/2^16
@@ -88,11 +89,12 @@ void RateControl::coded(size_t bytes, int offset, uint32_t frames, bool silent) 
     seen_ = std::min(seen_ + frames, kMemory);
     const auto move = [&](uint64_t& mean, uint64_t memory) {
         const auto difference = static_cast<int64_t>(std::min(recent_, kOutlier * mean_)) - static_cast<int64_t>(mean);
-        mean = static_cast<uint64_t>(static_cast<int64_t>(mean) + difference / static_cast<int64_t>(std::max<uint64_t>(1, std::min(seen_ + kBegin, memory) / frames)));
+        mean = static_cast<uint64_t>(static_cast<int64_t>(mean) + difference / static_cast<int64_t>(std::max<uint64_t>(kFewest, std::min(seen_ + kBegin, memory) / frames)));
     };
     move(lately_, kSecond);
     move(mean_, kMemory);
-    mean_ = std::min(mean_, 2 * lately_);
+    // Not below what the finest step is for: from less, what counts of a packet would not lift it again.
+    mean_ = std::max(std::min(mean_, 2 * lately_), at_zero(budget_, kFinest));
 }
 
 void RateControl::save(Saver& saver) const {
