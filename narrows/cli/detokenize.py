@@ -64,6 +64,8 @@ def loaded(data: bytes) -> tuple[Any, str]:
         if data[:1] == b"{":
             meta = json.loads(data)
             ids = np.array(meta.pop("ids"), np.int64)
+        elif data[:2] != b"PK":
+            raise SignalError("these are no ids that tokenize wrote")
         else:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 ids, meta = arrays["ids"].astype(np.int64), json.loads(str(arrays["meta"]))

@@ -373,8 +373,10 @@ class ImageTokenizer:
             grid = tuple(int(side) for side in tokens.meta["grid"])
             height, width, channels, bit_depth = (int(value) for value in tokens.meta["dims"])
             rate = int(tokens.meta["rate"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise ValueError("the tokens' meta lacks grid, dims or rate, which tokenize gave") from None
+        if min(height, width) < 1 or not 1 <= bit_depth <= 16:
+            raise ValueError("the tokens' dims are of no picture")
         if len(grid) != 2 or grid != (-(-height // CELL), -(-width // CELL)) or channels not in (1, 3):
             raise ValueError("the tokens' grid and dims do not go together")
         if tokens.vocab_size != self.vocab_size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -55,7 +56,18 @@ def test_what_cannot_be_done_is_said(photo: Path, tmp_path: Path, capsys: pytest
     assert main(["tokenize", str(photo), "-t", NAME, "-o", str(tmp_path / "a.txt")]) == 2
     assert ".npz, .jsonl or .npy" in capsys.readouterr().err
     assert main(["tokenize", str(photo), "-t", NAME, "-q", "200", "-f"]) == 2
-    for content in (b"", b"{}", b"PK\x03\x04", json.dumps({"ids": [[1]], "vocab_size": 255}).encode()):
+    array = io.BytesIO()
+    np.save(array, np.zeros(3))
+    for content in (
+        b"",
+        b"hello",
+        array.getvalue(),
+        b"{}",
+        b"PK\x03\x04",
+        json.dumps({"ids": [[1]], "vocab_size": 255}).encode(),
+    ):
         (tmp_path / "bad.npz").write_bytes(content)
         assert main(["detokenize", str(tmp_path / "bad.npz"), "-o", str(tmp_path / "x.png")]) == 2
-        assert "no ids that tokenize wrote" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "no ids that tokenize wrote" in said
+        assert "pickle" not in said

@@ -160,6 +160,14 @@ def test_tokens_that_do_not_fit_are_refused(tokenizer: Any) -> None:
         tokenizer.detokenize(Tokens(tokens.ids[:, :3], tokens.vocab_size, tokens.meta))
     with pytest.raises(ValueError, match="go together"):
         tokenizer.detokenize(Tokens(tokens.ids, tokens.vocab_size, {**tokens.meta, "grid": [1, 4]}))
+    height, width, channels, depth = tokens.meta["dims"]
+    for bad in ([0, 0, channels, depth], [-8, -8, channels, depth], [height, width, channels, 10**5]):
+        grid = [-(-side // 8) for side in bad[:2]]
+        ids = tokens.ids[:, : grid[0] * grid[1]]
+        with pytest.raises(ValueError, match="of no picture"):
+            tokenizer.detokenize(Tokens(ids, tokens.vocab_size, {**tokens.meta, "dims": bad, "grid": grid}))
+    with pytest.raises(ValueError, match="lacks"):
+        tokenizer.detokenize(Tokens(tokens.ids, tokens.vocab_size, {**tokens.meta, "rate": float("inf")}))
     with pytest.raises(OptionError):
         tokenizer.tokenize(picture(8, 8), 101)
 
