@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from narrows.bottlenecks.bottleneck import (
     Bottleneck,
+    ByRow,
     Gated,
     Relaxed,
     along_channels,
@@ -16,6 +17,7 @@ from narrows.bottlenecks.bottleneck import (
 )
 from narrows.bottlenecks.prior import Histogram, joined, nothing
 from narrows.entropy import Tables
+from narrows.errors import OptionError
 
 
 class Select(Bottleneck):
@@ -25,7 +27,8 @@ class Select(Bottleneck):
     position of each item is. Symbols are a row of flags and the rows of `inner`, 0 where dropped. Training
     draws the choice with logistic noise (P(keep) is the logistic function of the logit) and gives
     `losses["kept"]`, the share of positions kept, beside those of `inner`. With `keep` in use a fixed number
-    of positions, those of the largest logits.
+    of positions, those of the largest logits. OptionError for an `inner` of which a row has several tables
+    (`Sparse`, `Staircase`, `Select`).
 
     >>> from narrows.bottlenecks.fsq import FSQ
     >>> code = Select(FSQ([5]), keep=1).eval()
@@ -39,6 +42,8 @@ class Select(Bottleneck):
         self, inner: Bottleneck, *, keep: int | None = None, temperature: float = 1.0, seed: int = 0
     ) -> None:
         super().__init__(inner.latent_channels + 1)
+        if not isinstance(inner.entropy_model(), ByRow):
+            raise OptionError(f"the tables of {type(inner).__name__} go by more than its rows")
         self.inner, self.keep, self.temperature = inner, keep, temperature
         self.rng = torch.Generator().manual_seed(seed)
         self.flags = Histogram(1, 2)
@@ -61,6 +66,7 @@ class Select(Bottleneck):
         return torch.cat([kept.long(), torch.where(kept, self.inner.quantize(z[:, :-1]), 0)], 1)
 
     def dequantize(self, symbols: Tensor) -> Tensor:
+        check_symbols(symbols, symbols.shape[1] if symbols.ndim > 1 else 1)
         flags = symbols[:, :1]
         check_symbols(flags, 1, 2)
         values = self.inner.dequantize(torch.where(flags > 0, symbols[:, 1:], 0))

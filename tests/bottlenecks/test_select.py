@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from narrows.bottlenecks.bottleneck import Bottleneck  # noqa: E402
 from narrows.bottlenecks.fsq import FSQ  # noqa: E402
 from narrows.bottlenecks.select import Select  # noqa: E402
-from narrows.bottlenecks.sparse import support_bits  # noqa: E402
+from narrows.bottlenecks.sparse import Sparse, support_bits  # noqa: E402
+from narrows.bottlenecks.staircase import Staircase  # noqa: E402
+from narrows.errors import OptionError  # noqa: E402
 
 
 def test_kept_positions_are_coded_and_the_rest_is_filled() -> None:
@@ -20,6 +24,16 @@ def test_kept_positions_are_coded_and_the_rest_is_filled() -> None:
     symbols = code.quantize(z)
     assert symbols.tolist() == [[[1, 0, 1], [4, 0, 0], [2, 0, 4]]]
     assert code.dequantize(symbols).tolist() == [[[1, 7, -1], [0, -7, 1]]]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Sparse(4, 8, 2), lambda: Staircase(4), lambda: Select(FSQ([5]))],
+    ids=["sparse", "staircase", "select"],
+)
+def test_what_has_several_tables_a_row_cannot_be_selected(make: Callable[[], Bottleneck]) -> None:
+    with pytest.raises(OptionError, match="more than its rows"):
+        Select(make())
 
 
 def test_one_position_is_always_kept_and_a_budget_is_held() -> None:
