@@ -44,6 +44,12 @@ def check_latent(z: Tensor, channels: int) -> None:
         raise SignalError("the latent holds NaN or infinity")
 
 
+def _check_rank(shape: Sequence[int]) -> None:
+    """Raise ValueError where `shape` is not [batch, rows, ...]."""
+    if len(shape) < 2:
+        raise ValueError(f"symbols are [batch, rows, ...], not {list(shape)}")
+
+
 def check_symbols(symbols: Tensor, rows: int, sizes: Tensor | int | None = None) -> None:
     """Raise ValueError unless `symbols` are integers, [batch, rows, ...] and, given `sizes`, in [0, size)."""
     if symbols.ndim < 2 or symbols.shape[1] != rows:
@@ -186,21 +192,28 @@ class Bottleneck(Kept, ABC):
         """Return which table codes which symbol, frozen as integers."""
         return ByRow(self.tables())
 
+    def coded(self, symbols: Tensor) -> Tensor:
+        """Return `symbols` as the entropy model knows them: as they are, or with flags before them."""
+        return symbols
+
     def encode(self, symbols: Tensor) -> bytes:
         """Return `symbols` as bytes that `decode` reads, by the entropy model as it is now."""
-        return encode_symbols(self.entropy_model(), symbols.cpu().numpy(), hash_index=False)
+        _check_rank(symbols.shape)
+        return encode_symbols(self.entropy_model(), self.coded(symbols).cpu().numpy(), hash_index=False)
 
     def decode(self, payload: bytes, shape: Sequence[int], *, limits: Limits = Limits()) -> Tensor:
         """Return the symbols of `shape` that `encode` was given.
 
         Raises CorruptStream for damage and where the tables are others, as after further training.
         """
+        _check_rank(shape)
         found = decode_symbols(self.entropy_model(), payload, shape, limits=limits)
         return torch.from_numpy(found.astype(np.int64))
 
     def rate_bits(self, symbols: Tensor) -> Tensor:
         """Return the ideal code length of each batch item under `tables`, [batch] float64."""
-        model, values = self.entropy_model(), symbols.cpu().numpy()
+        _check_rank(symbols.shape)
+        model, values = self.entropy_model(), self.coded(symbols).cpu().numpy()
         index = np.broadcast_to(model.index(values), values.shape)
         items = zip(values, index, strict=True)
         return torch.tensor([model.tables.cost_bits(*item) for item in items], dtype=torch.float64)

@@ -64,7 +64,7 @@ class FSQ(Bottleneck):
     def dequantize(self, symbols: Tensor) -> Tensor:
         check_symbols(symbols, len(self.levels), self.levels)
         levels = along_channels(self.levels, symbols.ndim)
-        narrow = (symbols * 2 - 1).float()
+        narrow = (symbols.long() * 2 - 1).float()
         return torch.where(levels == 2, narrow, symbols.float() / (levels // 2) - 1)
 
     def ids(self, symbols: Tensor) -> Tensor:

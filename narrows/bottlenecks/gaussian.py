@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from narrows.bottlenecks.bottleneck import Ints, Kept, Relaxed, widened
+from narrows.bottlenecks.bottleneck import Ints, Kept, Relaxed, check_symbols, widened
 from narrows.bottlenecks.rounded import Rounded
 from narrows.entropy import Plan, Tables, scale_family
 from narrows.entropy.distributions import SCALE_BITS
@@ -127,6 +127,8 @@ class FlowPrior(nn.Module):
 
     def __init__(self, dim: int, hidden: int = 64) -> None:
         super().__init__()
+        if dim < 1 or hidden < 1:
+            raise OptionError("there is at least one coefficient and one hidden unit")
         degree_in, degree_hidden = torch.arange(dim), torch.arange(hidden) % max(1, dim - 1)
         self.register_buffer(
             "first_mask", (degree_hidden[:, None] >= degree_in[None]).float(), persistent=False
@@ -153,8 +155,12 @@ class FlowPrior(nn.Module):
         """Return the prior in integers, as a model of `symbols` [batch, dim, ...]: latents / step - center.
 
         `symbols` are a sample of what will be coded; the largest activations on it set the network's units.
+        ValueError where it is empty or of another dimension.
         """
         dim = self.first.in_features
+        check_symbols(symbols, dim)
+        if symbols.numel() == 0:
+            raise ValueError("the sample is empty")
         middle = torch.as_tensor(center, dtype=torch.float64).expand(dim)
         first = (self.first.weight * self.first_mask).double()
         last = (self.last.weight * self.last_mask).double()

@@ -91,7 +91,7 @@ class SignCode(Bottleneck):
 
     def dequantize(self, symbols: Tensor) -> Tensor:
         check_symbols(symbols, self.length, 2)
-        return (2 * symbols - 1).float() * self.scale
+        return (2 * symbols.long() - 1).float() * self.scale
 
     @property
     def scale(self) -> float:

@@ -176,7 +176,9 @@ class BinaryRVQ(Bottleneck):
         return torch.cat(bits, 1)
 
     def _values(self, bits: Tensor, stage: int) -> Tensor:
-        return (2 * bits - 1) * along_channels(torch.nan_to_num(self.levels[stage], nan=1.0), bits.ndim)
+        return (2 * bits.long() - 1) * along_channels(
+            torch.nan_to_num(self.levels[stage], nan=1.0), bits.ndim
+        )
 
     def dequantize(self, symbols: Tensor) -> Tensor:
         rows = symbols.shape[1] if symbols.ndim > 1 else 0

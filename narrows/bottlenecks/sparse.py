@@ -88,7 +88,10 @@ class Sparse(Bottleneck):
         return found.reshape(len(z), *z.shape[2:], -1).movedim(-1, 1)
 
     def _symbols(self, z: Tensor) -> Tensor:
-        return torch.round(self.magnitudes(z).double() / self.step).long()
+        return self._rounded(self.magnitudes(z))
+
+    def _rounded(self, magnitudes: Tensor) -> Tensor:
+        return torch.round(magnitudes.detach().double() / self.step).clamp(max=2.0**31 - 1).long()
 
     def dequantize(self, symbols: Tensor) -> Tensor:
         check_symbols(symbols, len(self.weight))
@@ -109,22 +112,19 @@ class Sparse(Bottleneck):
         atoms = len(self.weight)
         return Gated(self.tables(), atoms, np.full(atoms, atoms))
 
-    def encode(self, symbols: Tensor) -> bytes:
-        return super().encode(self._with_flags(symbols))
+    def coded(self, symbols: Tensor) -> Tensor:
+        """Return the flags of the atoms, then their magnitudes."""
+        check_symbols(symbols, len(self.weight))
+        return torch.cat([(symbols > 0).long(), symbols], 1)
 
     def decode(self, payload: bytes, shape: Sequence[int], *, limits: Limits = Limits()) -> Tensor:
+        if len(shape) < 2 or shape[1] != len(self.weight):
+            raise ValueError(f"symbols are [batch, {len(self.weight)}, ...], not {list(shape)}")
         both = super().decode(payload, (shape[0], 2 * shape[1], *shape[2:]), limits=limits)
         flags, symbols = both.chunk(2, 1)
         if bool((symbols[flags > 0] < 1).any()):
             raise CorruptStream("a selected atom has no magnitude")
         return symbols
-
-    def rate_bits(self, symbols: Tensor) -> Tensor:
-        return super().rate_bits(self._with_flags(symbols))
-
-    @staticmethod
-    def _with_flags(symbols: Tensor) -> Tensor:
-        return torch.cat([(symbols > 0).long(), symbols], 1)
 
     def _count(self, symbols: Tensor) -> Tensor:
         """Count the symbols of a training step; return what they cost, [batch]."""
@@ -136,7 +136,7 @@ class Sparse(Bottleneck):
 
     def _relaxed(self, z: Tensor) -> Relaxed:
         magnitudes = self.magnitudes(z)
-        symbols = torch.round(magnitudes.detach().double() / self.step).long()
+        symbols = self._rounded(magnitudes)
         rate_bits = self._count(symbols)
         with torch.no_grad():
             spoke = (magnitudes > 0).movedim(1, -1).reshape(-1, len(self.weight)).any(0)

@@ -75,7 +75,7 @@ class Staircase(Bottleneck):
         span = (high - low)[:, self.group_of].clamp(min=1e-30)
         share = (z.double() - low[:, self.group_of]) / span
         most = (1 << self.widths(z.shape[2])) - 1
-        levels = (share * (most + 1)).floor().long().clamp(min=0).minimum(most)
+        levels = (share.clamp(0, 1) * (most + 1)).floor().long().minimum(most)
         return torch.cat([levels, self._at_starts(low), self._at_starts(high)], 1)
 
     def _ends(self, z: Tensor) -> tuple[Tensor, Tensor]:

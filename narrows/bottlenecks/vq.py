@@ -83,7 +83,7 @@ class VQ(Bottleneck):
 
     def dequantize(self, symbols: Tensor) -> Tensor:
         check_symbols(symbols, 1, self.size)
-        return self.codes[symbols[:, 0]].movedim(-1, 1)
+        return self.codes[symbols[:, 0].long()].movedim(-1, 1)
 
     def tables(self) -> Tables:
         return self.prior.tables()
@@ -167,7 +167,7 @@ class GumbelVQ(Bottleneck):
 
     def dequantize(self, symbols: Tensor) -> Tensor:
         check_symbols(symbols, 1, self.size)
-        return self.codes[symbols[:, 0]].movedim(-1, 1)
+        return self.codes[symbols[:, 0].long()].movedim(-1, 1)
 
     def tables(self) -> Tables:
         return self.prior.tables()

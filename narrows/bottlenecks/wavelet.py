@@ -53,7 +53,7 @@ class Companded(Bottleneck):
 
     def dequantize(self, symbols: Tensor) -> Tensor:
         check_symbols(symbols, self.channels)
-        if bool((symbols.abs() > self.most).any()):
+        if bool(((symbols > self.most) | (symbols < -self.most)).any()):
             raise ValueError("a symbol lies outside the code")
         return self.expand(symbols.double()).float()
 

@@ -90,7 +90,7 @@ def seek_symbols(
     model = code.entropy_model()
 
     def bits_of(symbols: Tensor) -> float:
-        values = symbols.cpu().numpy()
+        values = code.coded(symbols).cpu().numpy()
         return model.tables.cost_bits(values, np.broadcast_to(model.index(values), values.shape))
 
     def cost_of(symbols: Tensor) -> float:

@@ -191,6 +191,47 @@ def test_symbols_outside_the_code_are_value_errors(name: str) -> None:
             code.dequantize(-1 - symbols)
 
 
+@pytest.mark.parametrize("name", [*sorted(CASES), "staircase"])
+def test_symbols_without_rows_are_value_errors(name: str) -> None:
+    make = CASES[name][0] if name in CASES else (lambda: Staircase(4))
+    code = make().eval()
+    for symbols in (torch.zeros(4, dtype=torch.int64), torch.tensor(0)):
+        for take in (code.encode, code.rate_bits, code.dequantize):
+            with pytest.raises(ValueError):
+                take(symbols)
+        with pytest.raises(ValueError):
+            code.decode(bytes(40), symbols.shape)
+
+
+@pytest.mark.parametrize("name", sorted(set(CASES) - set(UNBOUNDED)))
+def test_symbols_of_any_integer_type_have_one_value(name: str) -> None:
+    """Of bytes 2 * 0 - 1 is 255, and as an index they are a mask."""
+    make, channels, _ = CASES[name]
+    code = make().eval()
+    symbols = code.quantize(latent(channels, 8, 1))
+    for dtype in (torch.int32, torch.int16, *([] if name == "companded" else [torch.uint8])):
+        assert torch.equal(code.dequantize(symbols.to(dtype)), code.dequantize(symbols))
+
+
+def test_the_least_integer_is_outside_a_companded_code() -> None:
+    """Its magnitude is itself, below zero."""
+    code = CASES["companded"][0]().eval()
+    with pytest.raises(ValueError, match="outside the code"):
+        code.dequantize(torch.full((1, 4, 2), -(2**63)))
+
+
+@pytest.mark.parametrize("make", [lambda: Sparse(4, 8, 2), lambda: Sparse(4, 8, 2, selection="pursuit")])
+def test_latents_beyond_int32_are_coded_by_the_largest_magnitude(make: Callable[[], Bottleneck]) -> None:
+    code = make()
+    z = latent(4, 8, 1)
+    z[0, 0, 0, 0] = 1e25
+    code.relax(z)
+    code.eval()
+    symbols = code.quantize(z)
+    assert int(symbols.max()) == 2**31 - 1
+    assert torch.equal(code.decode(code.encode(symbols), symbols.shape), symbols)
+
+
 @pytest.mark.parametrize("make", [lambda: VQ(1, 2), lambda: RVQ(2, 1, 2), lambda: ProductVQ(2, 1, 2)])
 def test_codebooks_of_one_cost_nothing(make: Callable[[], Bottleneck]) -> None:
     code = make()

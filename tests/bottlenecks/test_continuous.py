@@ -117,6 +117,9 @@ def test_an_autoregressive_prior_codes_in_integers() -> None:
     bits = float(nats) / math.log(2) - symbols.numel() * math.log2(code.step)
     assert 0.99 * bits < 8 * len(payload) < 1.01 * bits + 128
     assert len(payload) < 0.93 * len(code.encode(symbols))
+    for wrong in (symbols[:0], symbols[:, :2], symbols[0]):
+        with pytest.raises(ValueError):
+            prior.entropy_model(wrong)
     # Positions of a grid are items.
     grid = symbols[:600].reshape(6, 10, 10, 3).movedim(3, 1)
     again = decode_symbols(model, encode_symbols(model, grid.numpy()), grid.shape)

@@ -94,3 +94,9 @@ def test_bad_options_shapes_and_symbols() -> None:
         code.dequantize(ends)
     with pytest.raises(ValueError, match="whole blocks"):
         code.age(code.quantize(torch.randn(1, 2, 20)), 4)
+
+
+def test_values_far_beyond_float16_keep_their_side() -> None:
+    code = Staircase(2).eval()
+    z = torch.tensor([[[-1e30, 1e30], [0.0, 1e10]]])
+    assert torch.equal(code.dequantize(code.quantize(z)).sign()[0, 0], torch.tensor([-1.0, 1.0]))

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from narrows.bottlenecks import BSQ, FSQ, VQ, Gaussian, Scalar  # noqa: E402
+from narrows.bottlenecks import BSQ, FSQ, VQ, Gaussian, Scalar, Sparse  # noqa: E402
 from narrows.training.latent_search import (  # noqa: E402
     information_gain_bits,
     longest_recalled,
@@ -45,6 +45,18 @@ def test_a_linear_decoder_holds_as_many_bits_as_it_has_numbers_and_not_four_time
         assert 15 < gain <= 16  # all its bits, and never more than there are
     for _, gain in found[128]:
         assert 0 < gain < 128
+
+
+def test_a_sparse_code_has_a_price_too() -> None:
+    code = Sparse(2, 8, 2)
+    code.relax(seeded(400, 2))
+    code.eval()
+    z, wanted, price = seeded(16, 2, seed=1), seeded(16, 2, seed=2), 0.05
+    found = seek_symbols(code, lambda v: (v - wanted).square().sum(), z, price=price, steps=50)
+    with torch.no_grad():
+        error = float((code.dequantize(found.best) - wanted).square().sum())
+    assert found.after == pytest.approx(error + price * float(code.rate_bits(found.best).sum()))
+    assert found.after < found.before
 
 
 def test_symbols_come_near_the_best_there_are() -> None:
