@@ -74,13 +74,21 @@ class _Profile:
     rates_hz: tuple[int, int]
     default_kbps: float
     channels: int  # that the default rate is for
-    # Steps in 1/256 octave: at quality 0 and 100, at the default rate, and what an octave of rate changes.
+    # Steps in 1/256 octave: at quality 0, where qualities from 1 on point to for it, at
+    # quality 100, at the default rate, and what an octave of rate changes.
+    lowest: int
     coarsest: int
     finest: int
     default_step: int
     octave_step: int
     # How steps grow with a band's level, noise of full and of empty bands, all 1/64, at rates in kbit/s.
     tuning: tuple[tuple[float, int, int, int], ...]
+
+    def step(self, quality: float) -> int:
+        """Return the step at a quality of 0 to 100: even in quality, but for the last rates below 1."""
+        share = quality / 100
+        even = self.coarsest * (1 - share) + self.finest * share
+        return round(even + (self.lowest - self.coarsest) * max(0, 1 - quality))
 
     def tuned(self, kbps: float) -> list[int]:
         """Gamma, fill and floor at a rate for `channels`; between rates linear in its logarithm."""
@@ -133,8 +141,7 @@ class _AudioCodec:
             step = round(profile.default_step - profile.octave_step * octaves)
             step = min(max(step, profile.finest), profile.coarsest)
         else:
-            share = options.quality / 100
-            step = round(profile.coarsest * (1 - share) + profile.finest * share)
+            step = profile.step(options.quality)
             octaves = (profile.default_step - step) / profile.octave_step
             kbps = profile.default_kbps * 2**octaves * channels / profile.channels
         tuned = profile.tuned(profile.default_kbps * 2**octaves)
@@ -268,6 +275,7 @@ class Speech(_AudioCodec):
         rates_hz=(16_000, 24_000),
         default_kbps=12,
         channels=1,
+        lowest=5_200,
         coarsest=5_200,
         finest=2_600,
         default_step=4_050,
@@ -285,6 +293,7 @@ class Music(_AudioCodec):
         rates_hz=(44_100, 48_000),
         default_kbps=64,
         channels=2,
+        lowest=5_800,
         coarsest=5_200,
         finest=2_200,
         default_step=3_600,
