@@ -168,7 +168,7 @@ def wav_head(fmt: Format, num_bytes: int = _UNKNOWN_BYTES, tags: Tags = NO_TAGS)
     kind = _FLOAT if fmt.sample == "f32le" else _PCM
     bits = 8 * _WIDTHS[fmt.sample]
     info = _info(tags)
-    total = min(num_bytes + 36 + len(info), _UNKNOWN_BYTES)
+    total = min(num_bytes + num_bytes % 2 + 36 + len(info), _UNKNOWN_BYTES)  # padding counts
     rate = fmt.sample_rate_hz
     body = struct.pack("<HHIIHH", kind, fmt.channels, rate, rate * fmt.frame_bytes, fmt.frame_bytes, bits)
     head = b"RIFF" + struct.pack("<I", total) + b"WAVEfmt " + struct.pack("<I", 16) + body

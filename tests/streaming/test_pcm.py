@@ -224,3 +224,13 @@ def test_any_bytes_are_tags_or_none(data):
     assert wav.format == fmt
     assert all(isinstance(text, str) and text for text in wav.tags.values())
     assert pcm.open_wav(io.BytesIO(pcm.wav_head(fmt, 0, wav.tags))).tags == wav.tags
+
+
+def test_the_length_of_a_wav_has_the_byte_that_makes_samples_even() -> None:
+    file = io.BytesIO()
+    writer = pcm.Writer(file, pcm.Format("s24le", 16_000, 1), wav=True)
+    writer.write(np.zeros((1, 1), np.float32))
+    writer.close()
+    written = file.getvalue()
+    assert int.from_bytes(written[4:8], "little") == len(written) - 8
+    assert int.from_bytes(written[40:44], "little") == 3
