@@ -74,21 +74,13 @@ class _Profile:
     rates_hz: tuple[int, int]
     default_kbps: float
     channels: int  # that the default rate is for
-    # Steps in 1/256 octave: at quality 0, where qualities from 1 on point to for it, at
-    # quality 100, at the default rate, and what an octave of rate changes.
-    lowest: int
+    # Steps in 1/256 octave: by quality, the most for a rate, at the default rate, by octave of it.
+    steps: tuple[tuple[int, int], ...]
     coarsest: int
-    finest: int
     default_step: int
     octave_step: int
     # How steps grow with a band's level, noise of full and of empty bands, all 1/64, at rates in kbit/s.
     tuning: tuple[tuple[float, int, int, int], ...]
-
-    def step(self, quality: float) -> int:
-        """Return the step at a quality of 0 to 100: even in quality, but for the last rates below 1."""
-        share = quality / 100
-        even = self.coarsest * (1 - share) + self.finest * share
-        return round(even + (self.lowest - self.coarsest) * max(0, 1 - quality))
 
     def tuned(self, kbps: float) -> list[int]:
         """Gamma, fill and floor at a rate for `channels`; between rates linear in its logarithm."""
@@ -139,9 +131,10 @@ class _AudioCodec:
             bytes_256 = max(round(kbps * 1000 / 8 * _FRAME_S * frames * 256), 256)
             octaves = math.log2(kbps * profile.channels / channels / profile.default_kbps)
             step = round(profile.default_step - profile.octave_step * octaves)
-            step = min(max(step, profile.finest), profile.coarsest)
+            step = min(max(step, profile.steps[-1][1]), profile.coarsest)
         else:
-            step = profile.step(options.quality)
+            qualities, steps = zip(*profile.steps, strict=True)
+            step = round(float(np.interp(options.quality, qualities, steps)))
             octaves = (profile.default_step - step) / profile.octave_step
             kbps = profile.default_kbps * 2**octaves * channels / profile.channels
         tuned = profile.tuned(profile.default_kbps * 2**octaves)
@@ -275,9 +268,8 @@ class Speech(_AudioCodec):
         rates_hz=(16_000, 24_000),
         default_kbps=12,
         channels=1,
-        lowest=5_200,
+        steps=((0, 5_200), (100, 2_600)),
         coarsest=5_200,
-        finest=2_600,
         default_step=4_050,
         octave_step=435,
         tuning=((6, 12, 12, 44), (16, 12, 12, 44)),
@@ -293,9 +285,8 @@ class Music(_AudioCodec):
         rates_hz=(44_100, 48_000),
         default_kbps=64,
         channels=2,
-        lowest=5_800,
+        steps=((0, 5_800), (1, 5_170), (100, 2_200)),
         coarsest=5_200,
-        finest=2_200,
         default_step=3_600,
         octave_step=490,
         tuning=((12, 13, 20, 58), (64, 13, 20, 58)),
