@@ -165,8 +165,9 @@ def test_the_command_line_starts_without_torch(arguments: list[str]) -> None:
 
 
 def imported(code: str) -> set[str]:
-    """Modules that a fresh interpreter holds after `code`, less Python's own and those that begin with _."""
-    listed = run(code + "\nimport sys; print(*sys.modules)").stdout.split()
+    """Modules that `code` imports into a fresh interpreter, less Python's own and those that begin with _."""
+    before = "import sys; before = set(sys.modules)\n"
+    listed = run(before + code + "\nprint(*set(sys.modules) - before)").stdout.split()
     own = {name for name in listed if name.split(".")[0] not in sys.stdlib_module_names}
     return {name for name in own if not name.startswith("_")}
 
