@@ -69,7 +69,9 @@ class Select(Bottleneck):
         check_symbols(symbols, symbols.shape[1] if symbols.ndim > 1 else 1)
         flags = symbols[:, :1]
         check_symbols(flags, 1, 2)
-        values = self.inner.dequantize(torch.where(flags > 0, symbols[:, 1:], 0))
+        if bool((torch.where(flags > 0, 0, symbols[:, 1:]) != 0).any()):
+            raise ValueError("a symbol is not 0 where its position is dropped")
+        values = self.inner.dequantize(symbols[:, 1:])
         return torch.where(flags > 0, values, along_channels(self.fill, values.ndim))
 
     def tables(self) -> Tables:

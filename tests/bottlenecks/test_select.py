@@ -26,6 +26,24 @@ def test_kept_positions_are_coded_and_the_rest_is_filled() -> None:
     assert code.dequantize(symbols).tolist() == [[[1, 7, -1], [0, -7, 1]]]
 
 
+def test_dropped_positions_hold_zeros() -> None:
+    """Else two arrays of symbols would be one picture, and a file would lose what one of them said."""
+    code = Select(FSQ([5, 5])).eval()
+    symbols = torch.tensor([[[1, 0, 1], [4, 0, 0], [2, 0, 4]]])
+    for row in (1, 2):
+        wrong = symbols.clone()
+        wrong[0, row, 1] = 3
+        with pytest.raises(ValueError, match="position is dropped"):
+            code.dequantize(wrong)
+        with pytest.raises(ValueError):
+            code.encode(wrong)
+    wrong = symbols.clone()
+    wrong[0, 1, 0] = 5
+    with pytest.raises(ValueError, match="outside the code"):
+        code.dequantize(wrong)
+    assert torch.equal(code.decode(code.encode(symbols), symbols.shape), symbols)
+
+
 @pytest.mark.parametrize(
     "make",
     [lambda: Sparse(4, 8, 2), lambda: Staircase(4), lambda: Select(FSQ([5]))],
