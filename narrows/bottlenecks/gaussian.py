@@ -155,13 +155,17 @@ class FlowPrior(nn.Module):
         """Return the prior in integers, as a model of `symbols` [batch, dim, ...]: latents / step - center.
 
         `symbols` are a sample of what will be coded; the largest activations on it set the network's units.
-        ValueError where it is empty or of another dimension.
+        ValueError where it is empty or of another dimension, and for a center that is neither one number nor
+        `dim` of them.
         """
         dim = self.first.in_features
         check_symbols(symbols, dim)
         if symbols.numel() == 0:
             raise ValueError("the sample is empty")
-        middle = torch.as_tensor(center, dtype=torch.float64).expand(dim)
+        middle = torch.as_tensor(center, dtype=torch.float64)
+        if middle.shape not in ((), (1,), (dim,)):
+            raise ValueError(f"the center is one number or {dim}, not {list(middle.shape)}")
+        middle = middle.expand(dim)
         first = (self.first.weight * self.first_mask).double()
         last = (self.last.weight * self.last_mask).double()
         bias = self.last.bias.double()

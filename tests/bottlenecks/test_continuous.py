@@ -379,3 +379,16 @@ def test_a_mixture_density_has_a_mass_of_one_and_a_gradient_in_its_tails() -> No
     density.interval_probability(far - 0.5, far + 0.5).log().sum().backward()
     assert all(bool(torch.isfinite(p.grad).all()) and float(p.grad.abs().sum()) > 0 for p in (density.means,))
     assert np.isfinite(mass.detach().numpy()).all()
+
+
+def test_a_flow_prior_says_which_centers_it_takes() -> None:
+    prior = FlowPrior(3, hidden=8)
+    symbols = torch.randint(-9, 10, (50, 3), generator=torch.Generator().manual_seed(0))
+    for center in (0.5, torch.tensor([0.5]), torch.tensor([0.5, 0.0, -0.5])):
+        model = prior.entropy_model(symbols, center=center)
+        assert model.passes == 3
+    for shape in ((2,), (1, 3), (3, 1)):
+        with pytest.raises(ValueError, match="the center is one number or 3, not"):
+            prior.entropy_model(symbols, center=torch.zeros(shape))
+    with pytest.raises(ValueError, match="the sample is empty"):
+        prior.entropy_model(symbols[:0])
