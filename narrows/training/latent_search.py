@@ -39,7 +39,8 @@ def seek(
 ) -> Sought:
     """Return the latent at which `loss_of` is least among those met from `start` on, by AdamW.
 
-    Stops after `steps`, at a loss of `enough` or less, or where `patience` steps brought nothing.
+    Stops after `steps`, at a loss of `enough` or less, where `patience` steps brought nothing, and where loss
+    or gradient is not finite any more. Raises ValueError where the loss at `start` is not finite.
 
     >>> found = seek(lambda z: (z - 3).square().sum(), torch.zeros(2), steps=300, learning_rate=0.1)
     >>> found.before, found.after < 1e-3
@@ -51,13 +52,16 @@ def seek(
     for step in range(steps + 1):
         loss = loss_of(point)
         value = float(loss.detach())
-        before = value if step == 0 else before
+        if step == 0:
+            before = _finite(value)
         waited = 0 if value < least else waited + 1
         if value < least:
             best, least = point.detach().clone(), value
-        if step == steps or value <= enough or waited >= patience:
+        if step == steps or value <= enough or waited >= patience or not math.isfinite(value):
             break
         (point.grad,) = torch.autograd.grad(loss, [point])
+        if not torch.isfinite(point.grad).all():
+            break
         optimizer.step()
     return Sought(best, before, least)
 
@@ -76,7 +80,8 @@ def seek_symbols(
     `distortion_of` takes what `code` gives the decoder, z_hat; `code` is in eval mode and stays as it is, and
     bits are those of its tables. The step is `learning_rate` times the latent's root mean square. Where
     symbols are steps of a grid (`Scalar`, `WAE`, `Gaussian`) bits have a gradient too. Never worse than
-    `quantize`. Raises ValueError in training mode.
+    `quantize`: a gradient that is not finite ends the search. Raises ValueError in training mode, and where
+    the cost of the first symbols is not finite.
 
     >>> from narrows.bottlenecks import Scalar
     >>> code, z = Scalar(2), torch.tensor([[0.4, 0.4]])
@@ -99,7 +104,7 @@ def seek_symbols(
         return distortion + (price * bits_of(symbols) if price else 0.0)
 
     symbols = code.quantize(z)
-    best, before = symbols, cost_of(symbols)
+    best, before = symbols, _finite(cost_of(symbols))
     least = before
     # From the values themselves, so that a latent that lies at the edge of its cell is not pushed over it.
     point = z.detach().clone().requires_grad_()
@@ -113,6 +118,8 @@ def seek_symbols(
         if price and isinstance(code, Rounded):
             loss = loss + price * _grid_bits(code, point[:, : code.channels])
         (point.grad,) = torch.autograd.grad(loss, [point])
+        if not torch.isfinite(point.grad).all():
+            break
         optimizer.step()
         moved = code.quantize(point.detach())
         if torch.equal(moved, symbols):
@@ -122,6 +129,13 @@ def seek_symbols(
         if cost < least:
             best, least = symbols, cost
     return Sought(best, before, least)
+
+
+def _finite(value: float) -> float:
+    """Return the loss at the start of a search; ValueError where there is nothing to go down from."""
+    if not math.isfinite(value):
+        raise ValueError(f"the loss at the start is {value}")
+    return value
 
 
 def _grid_bits(code: Rounded, z: Tensor) -> Tensor:

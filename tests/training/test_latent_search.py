@@ -128,3 +128,33 @@ def test_a_search_stops_and_refuses_a_code_in_training() -> None:
         seek_symbols(Scalar(1), lambda v: v.sum(), torch.zeros(1, 1))
     assert information_gain_bits(math.log(2), 0) == pytest.approx(1)
     assert longest_recalled({4: 0.5}) == 0
+
+
+def test_a_search_ends_where_losses_are_no_numbers() -> None:
+    """NaN is below nothing: without a check the search would go on from NaN and say infinity."""
+    with pytest.raises(ValueError, match="at the start is nan"):
+        seek(lambda z: (z * math.nan).sum(), torch.ones(2))
+    with pytest.raises(ValueError, match="at the start is inf"):
+        seek(lambda z: z.sum() + math.inf, torch.ones(2))
+    calls = []
+
+    def falls_off(z: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return z.sqrt().sum()  # NaN below zero
+
+    found = seek(falls_off, torch.full((1,), 0.35), steps=500, learning_rate=0.1)
+    assert 0 <= found.after < found.before
+    assert torch.isfinite(found.best).all()
+    assert len(calls) < 10
+    no_gradient = seek(lambda z: z.sqrt().sum(), torch.zeros(1), steps=50)
+    assert (no_gradient.before, no_gradient.after) == (0, 0)
+
+
+def test_a_search_of_symbols_ends_where_losses_are_no_numbers() -> None:
+    code = Scalar(2).eval()
+    z = torch.tensor([[0.4, 1.4]])
+    with pytest.raises(ValueError, match="at the start is nan"):
+        seek_symbols(code, lambda v: v.sum() * math.nan, z)
+    found = seek_symbols(code, lambda v: (v - v.detach()).sqrt().sum() + 1, z)  # 1, with no gradient
+    assert torch.equal(found.best, code.quantize(z))
+    assert (found.before, found.after) == (1, 1)
