@@ -27,6 +27,10 @@ class Targets:
             error = OptionError(f"-o names one output, but there are {len(inputs)} inputs")
             error.hint = "--output-dir DIR takes them all"
             raise error
+        if output_dir is not None and not os.path.isdir(output_dir):
+            error = OptionError(f"--output-dir {output_dir} is not a folder")
+            error.hint = "mkdir makes one"
+            raise error
         self._output = output
         self._output_dir = output_dir
         self._force = force
