@@ -197,8 +197,9 @@ def capacity(stack: Stack, bands: Any, rate: int, *, steps: int = 200) -> tuple[
     """Return what a decoder gives back of `bands` from the best latent: gain, bits, and their ratio.
 
     In bits a position: the gain is the Gaussian rate of the error with a blank latent over that with the best
-    one, plane by plane; bits are the entropy of the symbols found in each channel. Planes are taken as if
-    each were by itself, which those that one symbol makes are not: the gain may exceed the bits.
+    one, plane by plane; bits are the entropy of the symbols found in each channel. It compares decoders at
+    one rate and is no bound: planes are taken as if each were by itself, which those that one symbol makes
+    are not, so the gain may exceed the bits; and a longer search may find a better latent.
     """
     blank = np.zeros((stack.rows(rate), *bands.shape[1:]), np.int32)
     without = stack.bands(stack.dequantize(blank, rate)) - bands
