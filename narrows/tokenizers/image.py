@@ -25,10 +25,10 @@ from narrows.transforms import packet
 
 KINDS = ("vae", "wae", "vq", "bsq", "walloc")
 MODELS: Mapping[str, str] = {
-    "vae": "3e9a729082d52baa",
+    "vae": "682340e76d44d31b",
     "wae": "d231866c44bb00de",
     "vq": "49f3f3c4fbe002ea",
-    "bsq": "e3739f1df68726f4",
+    "bsq": "a9bda25ee06bb3b6",
     "walloc": "6d6562504a28a112",
 }
 """The weights by which each encodes; a stream names its own."""

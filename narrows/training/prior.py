@@ -25,6 +25,10 @@ _LOGIT_STEP, _FRACTION = 0.25, 0.25
 _LEAST_SCALE, _LARGEST_SCALE = 0.08, 30.0
 _REACH = 63
 _HIDDEN = (32, 16)
+_PLACES = (
+    400,
+    800,
+)  # of positions drawn from symbols: of integers, which pictures have at two rates, and bits
 _UNIT, _ACTIVATION = 1 / 64, 1 / 24  # of inputs, and of what is between layers
 
 
@@ -179,7 +183,7 @@ def fit(
     drawn = [
         (symbols.reshape(len(symbols), -1)[:, places], inputs_of(symbols, shape, side, places))
         for symbols, side in pictures
-        for places in [rng.integers(0, symbols[0].size, 400)]
+        for places in [rng.integers(0, symbols[0].size, _PLACES[bits])]
     ]
     symbols = np.concatenate([part[0] for part in drawn], 1)
     inputs = np.concatenate([part[1] for part in drawn], 1)

@@ -21,7 +21,7 @@ from narrows.training import pictures, prior
 from narrows.training.pictures import UNIT
 
 # Rates of quality 0 and 100, as `Stack.rates` has them: steps in 1/64 latent, or 1/16 symbol for `walloc`.
-RATES = {"vae": (900, 110), "wae": (45, 10), "walloc": (240, 20)}
+RATES = {"vae": (1300, 150), "wae": (400, 48), "walloc": (240, 20)}
 _WEIGHT_BITS, _LINEAR_BITS, _ACTIVATION_BITS = 8, 12, 12
 
 
@@ -41,7 +41,7 @@ def with_prior(
     started = time.process_time()
     arrays = {name: value for name, value in arrays.items() if not name.startswith("prior.")}
     stack = _without_prior(arrays)
-    coded = [_coded(stack, picture, i) for i, picture in enumerate(train[::2])]
+    coded = [pair for i, picture in enumerate(train[::2]) for pair in _coded(stack, picture, i)]
     fitted, told = prior.fit(coded, stack.is_binary, steps=options.prior_steps, seed=options.seed)
     arrays |= image.prior_arrays(fitted)
     manifest = (Path(options.data) / "images_train" / "manifest.csv").read_bytes()
@@ -112,12 +112,14 @@ def measured(stack: Stack, held: list[np.ndarray]) -> list[dict[str, float]]:
     return out
 
 
-def _coded(stack: Stack, picture: np.ndarray, number: int) -> tuple[np.ndarray, int]:
-    """Return the symbols of a picture at a rate of its own, and the side byte."""
-    quality = 100.0 if stack.is_binary else (number * 0.6180339887 % 1) * 130 - 15
-    rate = max(1, stack.rate_of(quality))
-    symbols = stack.quantize(stack.latent(picture.astype(np.float32) * np.float32(UNIT)), rate)
-    return symbols, 0 if stack.is_binary else stack.side(rate)
+def _coded(stack: Stack, picture: np.ndarray, number: int) -> list[tuple[np.ndarray, int]]:
+    """Return the symbols of a picture at two rates of its own, and the side byte of each; of bits, at one."""
+    latent = stack.latent(picture.astype(np.float32) * np.float32(UNIT))
+    if stack.is_binary:
+        return [(stack.quantize(latent, max(stack.rates)), 0)]
+    qualities = [(place * 0.6180339887 % 1) * 130 - 15 for place in (2 * number, 2 * number + 1)]
+    rates = [max(1, stack.rate_of(quality)) for quality in qualities]
+    return [(stack.quantize(latent, rate), stack.side(rate)) for rate in rates]
 
 
 def _without_prior(arrays: dict[str, np.ndarray]) -> Stack:

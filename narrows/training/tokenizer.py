@@ -39,9 +39,10 @@ LINEAR = ("bsq", "walloc")
 class Options:
     """`kind` names the bottleneck, `channels` its numbers a position; `width` is of the networks.
 
-    `rate` and `linear_rate` are the learning rates of networks and of linear maps. `noise` is what the
-    decoder must bear: for `vae` the variance of its error in units of 32 levels, for `wae` and `walloc` the
-    largest step. `codes` and `stages` are of `vq`. `weight` is of the bottleneck's loss.
+    `rate` and `linear_rate` are the learning rates of networks and of linear maps. `noise` is the least that
+    the decoder must bear: for `vae` the variance of its error in units of 32 levels, for `wae` and `walloc`
+    a step. Deviations and steps are drawn from that to `reach` times as much, so that one body serves many
+    rates. `codes` and `stages` are of `vq`. `weight` is of the bottleneck's loss.
     """
 
     data: str = ""
@@ -57,6 +58,7 @@ class Options:
     rate: float = 1e-3
     linear_rate: float = 1e-4
     noise: float = 0.1
+    reach: float = 1.0
     weight: float = 1.0
     codes: int = 1024
     stages: int = 2
@@ -83,6 +85,7 @@ class Body(nn.Module):
 
     encoder_net: nn.Sequential | None
     gains: Tensor
+    deviations: Tensor
 
     def __init__(self, options: Options) -> None:
         super().__init__()
@@ -97,6 +100,7 @@ class Body(nn.Module):
         if options.kind == "bsq":
             self.feedback = nn.Parameter(torch.zeros(c, c))
         self.register_buffer("gains", torch.ones(PLANES))
+        self.register_buffer("deviations", torch.ones(c))
 
     @torch.no_grad()
     def start(self, train: list[np.ndarray]) -> None:
@@ -121,6 +125,8 @@ class Body(nn.Module):
         if self.encoder_net is not None:
             self.encoder_net[0].weight.div_(along_channels(spread, 4))
         deviation = np.sqrt(np.maximum(variances[:c], 1e-6)) * scales
+        if options.kind == "wae":
+            self.deviations.copy_(torch.from_numpy(deviation))
         if options.kind == "bsq":
             deviation = np.full(c, c**-0.5)
             many = pictures.crops(train, rng, 100 * options.batch, 8)
@@ -149,9 +155,13 @@ class Body(nn.Module):
         """Return the packet of what the bottleneck gave."""
         return self.decoder_linear(z_hat) + self.decoder_net(z_hat)
 
+    def errors(self, x: Tensor, decoded: Tensor) -> Tensor:
+        """Return each item's squared error a position, in squared units of 32 levels, over its 192 pixels."""
+        return ((x - decoded).square() * along_channels(self.gains, 4)).sum(1).mean((1, 2))
+
     def error(self, x: Tensor, decoded: Tensor) -> Tensor:
-        """Return the squared error a position, in squared units of 32 levels, summed over its 192 pixels."""
-        return ((x - decoded).square() * along_channels(self.gains, 4)).sum(1).mean()
+        """Return the mean of `errors`."""
+        return self.errors(x, decoded).mean()
 
     def loss(self, x: Tensor, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """Return what a step minimizes, and its parts."""
@@ -159,20 +169,25 @@ class Body(nn.Module):
         z = self.encode(x)
         positions = z.shape[0] * z.shape[2] * z.shape[3]
         if options.kind == "vae":
-            relaxed = bottleneck.relax(z)
-            error = self.error(x, self.decode(relaxed.z_hat))
+            # A wider posterior for some: one body for steps from fine to coarse.
+            wider = torch.from_numpy(rng.uniform(0, math.log(options.reach), (len(x), 1, 1, 1))).to(z)
+            mean, log_variance = z.chunk(2, 1)
+            relaxed = bottleneck.relax(torch.cat([mean, log_variance + 2 * wider], 1))
+            of_item = self.errors(x, self.decode(relaxed.z_hat))
+            error = of_item.mean()
             nats = relaxed.losses["kl"] * len(x) / positions
-            loss = error / (2 * options.noise) + options.weight * nats
-            told = {"nats": float(nats.detach())}
+            priced = of_item / (2 * options.noise * (2 * wider[:, 0, 0, 0]).exp())
+            loss, told = priced.mean() + options.weight * nats, {"nats": float(nats.detach())}
         elif options.kind == "wae":
             # A sixteenth of the positions: the discrepancy costs the square of their number.
-            penalty = bottleneck.relax(z[:, :, ::4, ::4]).losses["penalty"]
-            steps = torch.from_numpy(
-                np.exp(rng.uniform(math.log(0.2), math.log(options.noise), (len(x), 1, 1, 1)))
-            )
-            noisy = z + (torch.rand_like(z) - 0.5) * steps.to(z)
-            error = self.error(x, self.decode(noisy))
-            loss, told = error + options.weight * penalty, {"penalty": float(penalty.detach())}
+            even = z / along_channels(self.deviations, 4)
+            penalty = bottleneck.relax(even[:, :, ::4, ::4]).losses["penalty"]
+            wider = rng.uniform(0, math.log(options.reach), (len(x), 1, 1, 1))
+            steps = options.noise * torch.from_numpy(wider).to(z).exp()
+            of_item = self.errors(x, self.decode(z + (torch.rand_like(z) - 0.5) * steps))
+            error = of_item.mean()
+            weighted = (of_item / (1 + steps[:, 0, 0, 0].square())).mean()
+            loss, told = weighted + options.weight * penalty, {"penalty": float(penalty.detach())}
         elif options.kind == "vq":
             relaxed = bottleneck.relax(z)
             error = self.error(x, self.decode(relaxed.z_hat))
@@ -196,13 +211,12 @@ class Body(nn.Module):
         """`walloc`: noise of a random step, and the price of each coefficient at that step."""
         options = self.options
         code: Any = self.bottleneck
-        drawn = np.exp(rng.uniform(0, math.log(options.noise), (len(x), 1, 1, 1)))
-        steps = torch.from_numpy(drawn).to(z)
+        wider = rng.uniform(0, math.log(options.reach), (len(x), 1, 1, 1))
+        steps = options.noise * torch.from_numpy(wider).to(z).exp()
         squashed = code.compand(z)
         noisy = squashed + (torch.rand_like(z) - 0.5) * steps
         decoded = self.decode(code.expand(noisy.clamp(-code.most, code.most)))
-        weighted = (x - decoded).square() * along_channels(self.gains, 4)
-        of_item = weighted.sum(1).mean((1, 2))
+        of_item = self.errors(x, decoded)
         bits = torch.log2(1 + (squashed / steps).square()).sum(1).mean((1, 2)) / 2
         # At a high rate a bit is worth 2 ln 2 times the error of the step, here in units of 32 levels.
         unit = UNIT / _COMPANDED_LEVELS
@@ -232,8 +246,8 @@ class Body(nn.Module):
 # What one symbol of `walloc` is at step 1, in 8-bit levels of a coefficient.
 _COMPANDED_LEVELS = 12.0
 RATES: dict[str, tuple[float, float]] = {
-    "vae": (6.0, 3.0),
-    "wae": (1.5, 0.75),
+    "vae": (18.0, 6.0),
+    "wae": (4.0, 1.5),
     "vq": (1, 2),
     "bsq": (16, 32),
     "walloc": (8.0, 3.0),
@@ -261,7 +275,7 @@ def _bottleneck(options: Options) -> Bottleneck:
 
 def _scales(options: Options, variances: np.ndarray) -> np.ndarray:
     """Return what each component is multiplied by on its way to the bottleneck."""
-    if options.kind in ("vae", "wae"):
+    if options.kind == "vae":
         return 1 / np.sqrt(variances)
     if options.kind == "walloc":
         return np.full(len(variances), UNIT / _COMPANDED_LEVELS)
