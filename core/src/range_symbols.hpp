@@ -10,32 +10,18 @@
 
 namespace narrows {
 
-// The same Exp-Golomb code as in the side stream, most significant bit first. Escapes are rare: out of line, and the
-// coder goes in and out by value, so that it stays in registers elsewhere.
-[[nodiscard, gnu::noinline]] inline RangeEncoder put_exp_golomb(RangeEncoder encoder, uint32_t z, uint32_t order) {
-    const uint64_t y = (uint64_t{z} >> order) + 1;
-    const uint32_t width = static_cast<uint32_t>(std::bit_width(y)) - 1;
-    for (uint32_t i = 0; i < width; ++i) encoder.encode_raw(0, 1);
-    encoder.encode_raw(1, 1);
-    encoder.encode_raw(static_cast<uint32_t>(y - (uint64_t{1} << width)), width);
-    encoder.encode_raw(z & ((1u << order) - 1), order);
-    return encoder;
-}
+// How far an escaped symbol lies outside its table: the same Exp-Golomb code as in the side stream, most significant
+// bit first. Escapes are rare: out of line, and the coder goes in and out by value, so that it stays in registers
+// elsewhere.
+[[nodiscard]] RangeEncoder put_distance(RangeEncoder encoder, const Table& table, int32_t symbol);
 
-struct ExpGolomb {
+struct Escaped {
     RangeDecoder decoder;
-    uint64_t z;
-    bool sound;
+    int32_t symbol;
+    bool sound;  // false if no symbol is that far outside
 };
 
-[[nodiscard, gnu::noinline]] inline ExpGolomb get_exp_golomb(RangeDecoder decoder, uint32_t order) {
-    uint32_t width = 0;
-    while (decoder.decode_raw(1) == 0)
-        if (++width > 32) return {decoder, 0, false};
-    const uint64_t y = (uint64_t{1} << width) + decoder.decode_raw(width);
-    const uint64_t z = ((y - 1) << order) + decoder.decode_raw(order);
-    return {decoder, z, true};
-}
+[[nodiscard]] Escaped get_distance(RangeDecoder decoder, const Table& table);
 
 // 0, the escape, for a symbol outside.
 NARROWS_INLINE uint32_t token_of(int32_t symbol, const Table& table) noexcept {
@@ -68,9 +54,6 @@ NARROWS_INLINE void put_token(RangeEncoder& encoder, const Tables& tables, uint3
     const uint32_t* cdf = tables.cdf().data() + tables[i].first + token;
     encoder.encode(cdf[0], cdf[1] - cdf[0], tables.bits());
 }
-NARROWS_INLINE void put_token(RangeEncoder& encoder, AdaptiveTables& adaptive, uint32_t i, uint32_t token) {
-    adaptive[i].encode(encoder, token - !adaptive.tables()[i].has_escape);
-}
 
 NARROWS_INLINE uint32_t get_token(RangeDecoder& decoder, const SearchTables& search, uint32_t i) {
     const Tables& tables = search.tables;
@@ -92,14 +75,10 @@ NARROWS_INLINE uint32_t get_token(RangeDecoder& decoder, const SearchTables& sea
     decoder.take(cdf[token], cdf[token + 1] - cdf[token], tables.bits());
     return token;
 }
-NARROWS_INLINE uint32_t get_token(RangeDecoder& decoder, AdaptiveTables& adaptive, uint32_t i) {
-    return adaptive[i].decode(decoder) + !adaptive.tables()[i].has_escape;
-}
-
 // What is below a token: its low bits, or how far outside an escaped symbol lies.
 NARROWS_INLINE void put_rest(RangeEncoder& encoder, const Table& table, uint32_t token, int32_t symbol) {
     if (token == 0) {
-        encoder = put_exp_golomb(std::move(encoder), escape_distance(symbol, table), table.shift + 2u);
+        encoder = put_distance(std::move(encoder), table, symbol);
     } else {
         const uint32_t above = static_cast<uint32_t>(symbol) - static_cast<uint32_t>(table.offset);
         encoder.encode_raw(above & ((1u << table.shift) - 1), table.shift);
@@ -108,9 +87,10 @@ NARROWS_INLINE void put_rest(RangeEncoder& encoder, const Table& table, uint32_t
 // False if no symbol is that far outside.
 [[nodiscard]] NARROWS_INLINE bool get_rest(RangeDecoder& decoder, const Table& table, uint32_t token, int32_t& symbol) {
     if (token == 0) {
-        const ExpGolomb distance = get_exp_golomb(decoder, table.shift + 2u);
-        decoder = distance.decoder;
-        return distance.sound && escape_value(distance.z, table, symbol);
+        const Escaped escaped = get_distance(decoder, table);
+        decoder = escaped.decoder;
+        symbol = escaped.symbol;
+        return escaped.sound;
     }
     const uint32_t low = decoder.decode_raw(table.shift);
     symbol = static_cast<int32_t>(static_cast<uint32_t>(table.offset) + ((token - 1) << table.shift) + low);
@@ -118,21 +98,56 @@ NARROWS_INLINE void put_rest(RangeEncoder& encoder, const Table& table, uint32_t
 }
 
 // False, and nothing is coded, if `symbol` lies outside a table without an escape; i < number of tables.
-template <typename AnyTables>
-[[nodiscard]] NARROWS_INLINE bool put_symbol(RangeEncoder& encoder, AnyTables& any, uint32_t i, int32_t symbol) {
-    const Table& table = fixed(any)[i];
+[[nodiscard]] NARROWS_INLINE bool put_symbol(RangeEncoder& encoder, const Tables& tables, uint32_t i, int32_t symbol) {
+    const Table& table = tables[i];
     const uint32_t token = token_of(symbol, table);
     if (token == 0 && !table.has_escape) return false;
-    put_token(encoder, any, i, token);
+    put_token(encoder, tables, i, token);
     put_rest(encoder, table, token, symbol);
     return true;
 }
+// `table` is the one that `entry` began as.
+[[nodiscard]] NARROWS_INLINE bool put_symbol(RangeEncoder& encoder, AdaptiveTables::Entry& entry, const Table* table,
+                                             int32_t symbol) {
+    const uint32_t above = static_cast<uint32_t>(symbol) - static_cast<uint32_t>(entry.offset);
+    const uint32_t token = above >> entry.shift;
+    if (token < entry.num_covered) [[likely]] {
+        entry.counts.encode(encoder, token + entry.escape);
+        if (entry.shift) [[unlikely]] encoder.encode_raw(above & ((1u << entry.shift) - 1), entry.shift);
+        return true;
+    }
+    if (!entry.escape) return false;
+    entry.counts.encode(encoder, 0);
+    encoder = put_distance(std::move(encoder), *table, symbol);
+    return true;
+}
+[[nodiscard]] NARROWS_INLINE bool put_symbol(RangeEncoder& encoder, AdaptiveTables& tables, uint32_t i, int32_t symbol) {
+    return put_symbol(encoder, tables.entries()[i], &tables.tables()[i], symbol);
+}
 
 // False if an escape is damaged; i < number of tables.
-template <typename AnyTables>
-[[nodiscard]] NARROWS_INLINE bool get_symbol(RangeDecoder& decoder, AnyTables& any, uint32_t i, int32_t& symbol) {
-    const uint32_t token = get_token(decoder, any, i);
-    return get_rest(decoder, fixed(any)[i], token, symbol);
+[[nodiscard]] NARROWS_INLINE bool get_symbol(RangeDecoder& decoder, const SearchTables& tables, uint32_t i,
+                                             int32_t& symbol) {
+    const uint32_t token = get_token(decoder, tables, i);
+    return get_rest(decoder, tables.tables[i], token, symbol);
+}
+[[nodiscard]] NARROWS_INLINE bool get_symbol(RangeDecoder& decoder, AdaptiveTables::Entry& entry, const Table* table,
+                                             int32_t& symbol) {
+    uint32_t token = entry.counts.decode(decoder);
+    if (token < entry.escape) [[unlikely]] {
+        const Escaped escaped = get_distance(decoder, *table);
+        decoder = escaped.decoder;
+        symbol = escaped.symbol;
+        return escaped.sound;
+    }
+    token -= entry.escape;
+    uint32_t above = token << entry.shift;
+    if (entry.shift) [[unlikely]] above += decoder.decode_raw(entry.shift);
+    symbol = static_cast<int32_t>(static_cast<uint32_t>(entry.offset) + above);
+    return true;
+}
+[[nodiscard]] NARROWS_INLINE bool get_symbol(RangeDecoder& decoder, AdaptiveTables& tables, uint32_t i, int32_t& symbol) {
+    return get_symbol(decoder, tables.entries()[i], &tables.tables()[i], symbol);
 }
 
 }  // namespace narrows

@@ -1,7 +1,10 @@
 #include "narrows/range_tables.hpp"
 
+#include <algorithm>
+
+#include "narrows/cpu.hpp"
 #include "narrows/crc.hpp"
-#include "range_symbols.hpp"
+#include "range_loops.hpp"
 #include "rans/chunk.hpp"
 
 namespace narrows {
@@ -13,12 +16,45 @@ Status check_arguments(size_t num_symbols, std::span<const Index> index, size_t 
         what = "symbols and index differ in length";
         return Status::bad_argument;
     }
-    for (Index i : index)
-        if (i >= num_tables) {
-            what = "an index names no table";
+    Index most = 0;  // a loop without an exit is vector code
+    for (Index i : index) most = std::max(most, i);
+    if (!index.empty() && most >= num_tables) {
+        what = "an index names no table";
+        return Status::bad_argument;
+    }
+    return Status::ok;
+}
+
+// bad_argument if a symbol lies outside a table without an escape.
+template <typename Index>
+Status check_covered(std::span<const int32_t> symbols, std::span<const Index> index, const Tables& tables,
+                     std::string& what) {
+    int64_t first = INT32_MIN, last = INT32_MAX;  // what all tables cover or escape
+    for (const Table& table : tables.all())
+        if (!table.has_escape) {
+            first = std::max<int64_t>(first, table.offset);
+            last = std::min(last, table.offset + static_cast<int64_t>(table.span()) - 1);
+        }
+    int32_t least = INT32_MAX, most = INT32_MIN;
+    for (int32_t symbol : symbols) {
+        least = std::min(least, symbol);
+        most = std::max(most, symbol);
+    }
+    if (first <= least && most <= last) return Status::ok;
+    for (size_t i = 0; i < symbols.size(); ++i)
+        if (const Table& table = tables[index[i]]; !table.has_escape && token_of(symbols[i], table) == 0) {
+            what = "a symbol lies outside a table without an escape";
             return Status::bad_argument;
         }
     return Status::ok;
+}
+
+template <typename Index>
+AdaptiveLoops<Index> adaptive_loops() noexcept {
+#if defined(__x86_64__)
+    if (current_isa() != Isa::scalar) return adaptive_loops_avx2(Index{});
+#endif
+    return {put_loop<Index>, get_loop<Index>};
 }
 
 // A sound stream is read at most four bytes beyond its end, and those were zeros.
@@ -28,44 +64,21 @@ Status check_end(const RangeDecoder& decoder, std::string& what) {
     return Status::truncated;
 }
 
-template <typename AnyTables>
-Status put_all(RangeEncoder& encoder, std::span<const int32_t> symbols, const Indexes& indexes, AnyTables& any,
-               std::string& what) {
-    const Tables& tables = fixed(any);
+// Runs code(index) with the indexes of whichever width, once they are checked.
+template <typename Code>
+Status with_index(size_t num_symbols, const Indexes& indexes, size_t num_tables, std::string& what, Code code) {
     return std::visit(
         [&](auto index) {
-            Status status = check_arguments(symbols.size(), index, tables.size(), what);
-            if (status != Status::ok) return status;
-            for (size_t i = 0; i < symbols.size(); ++i)
-                if (const Table& table = tables[index[i]]; !table.has_escape && token_of(symbols[i], table) == 0) {
-                    what = "a symbol lies outside a table without an escape";
-                    return Status::bad_argument;
-                }
-            RangeEncoder local = std::move(encoder);  // its state in registers
-            for (size_t i = 0; i < symbols.size(); ++i) (void)put_symbol(local, any, index[i], symbols[i]);
-            encoder = std::move(local);
-            return Status::ok;
+            const Status status = check_arguments(num_symbols, index, num_tables, what);
+            return status == Status::ok ? code(index) : status;
         },
         indexes);
 }
 
-template <typename AnyTables>
-Status get_all(RangeDecoder& decoder, std::span<int32_t> symbols, const Indexes& indexes, AnyTables&& any,
-               std::string& what) {
-    const Tables& tables = fixed(any);
-    return std::visit(
-        [&](auto index) {
-            Status status = check_arguments(symbols.size(), index, tables.size(), what);
-            if (status != Status::ok) return status;
-            RangeDecoder local = decoder;  // its state in registers
-            bool sound = true;
-            for (size_t i = 0; i < symbols.size() && sound; ++i) sound = get_symbol(local, any, index[i], symbols[i]);
-            decoder = local;
-            if (sound) return check_end(decoder, what);
-            what = "an escape is damaged";
-            return Status::corrupt;
-        },
-        indexes);
+Status check_got(bool sound, const RangeDecoder& decoder, std::string& what) {
+    if (sound) return check_end(decoder, what);
+    what = "an escape is damaged";
+    return Status::corrupt;
 }
 
 }  // namespace
@@ -77,7 +90,7 @@ Status AdaptiveTables::make(std::shared_ptr<const Tables> tables, uint32_t weigh
         return Status::bad_argument;
     }
     AdaptiveTables made;
-    made.adaptive_.resize(tables->size());
+    made.entries_.resize(tables->size());
     for (size_t i = 0; i < tables->size(); ++i) {
         const Table& table = (*tables)[i];
         const uint32_t* cdf = tables->cdf().data() + table.first;
@@ -90,31 +103,85 @@ Status AdaptiveTables::make(std::shared_ptr<const Tables> tables, uint32_t weigh
             frequencies.push_back(
                 static_cast<uint16_t>((cdf[token + 1] - cdf[token]) << (AdaptiveTable::kBits - tables->bits())));
         }
-        if (made.adaptive_[i].start(frequencies, weight, max_shift) != Status::ok) {
+        Entry& entry = made.entries_[i];
+        if (entry.counts.start(frequencies, weight, max_shift) != Status::ok) {
             what = "weight is 2 to 32,768 counts and max_shift 1 to 12";
             return Status::bad_argument;
         }
+        entry.offset = table.offset;
+        entry.num_covered = table.num_tokens - 1;
+        entry.num_plain = table.shift ? 0 : entry.num_covered;
+        entry.shift = table.shift;
+        entry.escape = table.has_escape;
+        entry.first = static_cast<uint8_t>(entry.counts.first_symbol() + entry.escape);
     }
     made.tables_ = std::move(tables);
     adaptive = std::move(made);
     return Status::ok;
 }
 
-Status put(RangeEncoder& encoder, std::span<const int32_t> symbols, const Indexes& index, const Tables& tables,
-           std::string& what) {
-    return put_all(encoder, symbols, index, tables, what);
+RangeEncoder put_distance(RangeEncoder encoder, const Table& table, int32_t symbol) {
+    const uint32_t z = escape_distance(symbol, table), order = table.shift + 2u;
+    const uint64_t y = (uint64_t{z} >> order) + 1;
+    const uint32_t width = static_cast<uint32_t>(std::bit_width(y)) - 1;
+    for (uint32_t i = 0; i < width; ++i) encoder.encode_raw(0, 1);
+    encoder.encode_raw(1, 1);
+    encoder.encode_raw(static_cast<uint32_t>(y - (uint64_t{1} << width)), width);
+    encoder.encode_raw(z & ((1u << order) - 1), order);
+    return encoder;
 }
-Status put(RangeEncoder& encoder, std::span<const int32_t> symbols, const Indexes& index, AdaptiveTables& tables,
-           std::string& what) {
-    return put_all(encoder, symbols, index, tables, what);
+
+Escaped get_distance(RangeDecoder decoder, const Table& table) {
+    const uint32_t order = table.shift + 2u;
+    uint32_t width = 0;
+    while (decoder.decode_raw(1) == 0)
+        if (++width > 32) return {decoder, 0, false};
+    const uint64_t y = (uint64_t{1} << width) + decoder.decode_raw(width);
+    const uint64_t z = ((y - 1) << order) + decoder.decode_raw(order);
+    Escaped escaped{decoder, 0, false};
+    escaped.sound = escape_value(z, table, escaped.symbol);
+    return escaped;
 }
-Status get(RangeDecoder& decoder, std::span<int32_t> symbols, const Indexes& index, const Tables& tables,
+
+Status put(RangeEncoder& encoder, std::span<const int32_t> symbols, const Indexes& indexes, const Tables& tables,
            std::string& what) {
-    return get_all(decoder, symbols, index, for_decoding(tables, symbols.size()), what);
+    return with_index(symbols.size(), indexes, tables.size(), what, [&](auto index) {
+        if (Status status = check_covered(symbols, index, tables, what); status != Status::ok) return status;
+        RangeEncoder local = std::move(encoder);  // its state in registers
+        for (size_t i = 0; i < symbols.size(); ++i) (void)put_symbol(local, tables, index[i], symbols[i]);
+        encoder = std::move(local);
+        return Status::ok;
+    });
 }
-Status get(RangeDecoder& decoder, std::span<int32_t> symbols, const Indexes& index, AdaptiveTables& tables,
+Status put(RangeEncoder& encoder, std::span<const int32_t> symbols, const Indexes& indexes, AdaptiveTables& adaptive,
            std::string& what) {
-    return get_all(decoder, symbols, index, tables, what);
+    const Tables& tables = adaptive.tables();
+    return with_index(symbols.size(), indexes, tables.size(), what, [&]<typename Index>(std::span<const Index> index) {
+        if (Status status = check_covered(symbols, index, tables, what); status != Status::ok) return status;
+        adaptive_loops<Index>().put(encoder, symbols.data(), index.data(), symbols.size(), adaptive.entries().data(),
+                                    tables.all().data());
+        return Status::ok;
+    });
+}
+Status get(RangeDecoder& decoder, std::span<int32_t> symbols, const Indexes& indexes, const Tables& tables,
+           std::string& what) {
+    return with_index(symbols.size(), indexes, tables.size(), what, [&](auto index) {
+        const SearchTables search(tables, symbols.size());
+        RangeDecoder local = decoder;  // its state in registers
+        bool sound = true;
+        for (size_t i = 0; i < symbols.size() && sound; ++i) sound = get_symbol(local, search, index[i], symbols[i]);
+        decoder = local;
+        return check_got(sound, decoder, what);
+    });
+}
+Status get(RangeDecoder& decoder, std::span<int32_t> symbols, const Indexes& indexes, AdaptiveTables& adaptive,
+           std::string& what) {
+    const Tables& tables = adaptive.tables();
+    return with_index(symbols.size(), indexes, tables.size(), what, [&]<typename Index>(std::span<const Index> index) {
+        const bool sound = adaptive_loops<Index>().get(decoder, symbols.data(), index.data(), symbols.size(),
+                                                       adaptive.entries().data(), tables.all().data());
+        return check_got(sound, decoder, what);
+    });
 }
 
 Status put(RangeEncoder& encoder, std::span<const int32_t> bits, const Indexes& contexts,

@@ -16,7 +16,7 @@
 #include "narrows/status.hpp"
 
 #if defined(__SSE4_1__)
-#include <smmintrin.h>
+#include <immintrin.h>
 #endif
 
 namespace narrows {
@@ -93,8 +93,10 @@ class AdaptiveTable {
         }
         if (sum != 1u << kBits) return Status::bad_argument;
         unused_ = static_cast<uint8_t>(kMaxSymbols - n);
+        first_row_ = static_cast<uint16_t>(kMaxSymbols * unused_);
         max_shift_ = static_cast<uint8_t>(max_shift);
         count_ = static_cast<uint16_t>(weight);
+        next_octave();
         bounds_.fill(0);
         for (size_t i = 0, at = 0; i + 1 < n; ++i) {
             at += frequencies[i];
@@ -112,16 +114,27 @@ class AdaptiveTable {
     NARROWS_INLINE uint32_t cost(uint32_t symbol) const noexcept { return cost_256(frequency(symbol), kBits); }
 
     // `symbol` < num_symbols(): the caller has checked.
-    NARROWS_INLINE void encode(RangeEncoder& encoder, uint32_t symbol) {
-        const uint32_t s = symbol + unused_;
-        const uint32_t start = start_of(s);
-        encoder.encode(start, end_of(s) - start, kBits);
+    NARROWS_INLINE void encode(RangeEncoder& encoder, uint32_t symbol) noexcept(false) {
+        encode_from<false>(encoder, symbol + unused_);
+    }
+    // The same by how many of the 17 symbols come before, `first_symbol()` among them; `reserved` as in RangeEncoder.
+    template <bool reserved>
+    NARROWS_INLINE void encode_from(RangeEncoder& encoder, uint32_t s) noexcept(reserved) {
+        const uint32_t start = start_of(s), end = start_of(s + 1);
+        // All ones but for the last: s - 16 is negative.
+        const auto mask = static_cast<uint32_t>(static_cast<int32_t>(s - 16) >> 31);
+        encoder.encode_masked<reserved>(start, end - start, kBits, mask);
         move(s);
     }
+    NARROWS_INLINE uint32_t first_symbol() const noexcept { return unused_; }
     NARROWS_INLINE uint32_t decode(RangeDecoder& decoder) noexcept {
-        const uint32_t s = find(decoder.target(kBits));
-        const uint32_t start = start_of(s);
-        decoder.take(start, end_of(s) - start, kBits);
+        // Products instead of a division; where they are kept, the symbol finds both its ends at once.
+        alignas(32) uint32_t kept[32];
+        uint32_t* const ends = kept + 7;  // of symbol s: [s] and [s + 1]; those of the vectors are aligned
+        ends[0] = 0;
+        ends[17] = decoder.range();
+        const uint32_t s = find(decoder.range() >> kBits, decoder.code(), ends + 1);
+        decoder.take_between(ends[s], ends[s + 1]);
         move(s);
         return s - unused_;
     }
@@ -132,7 +145,11 @@ class AdaptiveTable {
 
    private:
     // Below, s counts from the first unused symbol.
-    NARROWS_INLINE uint32_t start_of(uint32_t s) const noexcept { return uint32_t{bounds_[s]} >> 1; }
+    NARROWS_INLINE uint32_t start_of(uint32_t s) const noexcept {
+        uint32_t bound = bounds_[s];
+        asm("" : "+r"(bound));  // or g++ shifts 16 bits and then extends them
+        return bound >> 1;
+    }
     NARROWS_INLINE uint32_t end_of(uint32_t s) const noexcept {
         return uint32_t{bounds_[s + 1]} >> 1 | uint32_t{s == 16} << kBits;
     }
@@ -141,81 +158,119 @@ class AdaptiveTable {
         uint32_t shift, dither;
     };
     NARROWS_INLINE Step step() noexcept {
-        const uint32_t shift =
-            std::min<uint32_t>(static_cast<uint32_t>(std::bit_width(uint32_t{count_})) - 1, max_shift_);
-        // Multiples of the golden ratio are spread evenly however many are taken (Weyl).
-        const uint32_t dither = (uint32_t{count_} * 40503u & 0xFFFF) >> (16 - shift);
-        // From 2^16 - 1 back to 2^15: the shift is at its cap there, the dither goes on.
-        count_ = static_cast<uint16_t>(count_ == 0xFFFF ? 0x8000 : count_ + 1);
+        const uint32_t shift = shift_;
+        // Multiples of the golden ratio are spread evenly however many are taken (Weyl). The top `shift` of 32 bits.
+        const uint32_t dither = (uint32_t{count_} * (40503u << 16)) >> beyond_;
+        const uint32_t next = uint32_t{count_} + 1;
+        count_ = static_cast<uint16_t>(next);
+        if ((next & (next - 1)) == 0) [[unlikely]] next_octave();
         return {shift, dither};
     }
+    NARROWS_INLINE void next_octave() noexcept {
+        // From 2^16 - 1 back to 2^15: the shift is at its cap there, the dither goes on.
+        if (count_ == 0) count_ = 0x8000;
+        shift_ = static_cast<uint8_t>(std::min<uint32_t>(static_cast<uint32_t>(std::bit_width(count_)) - 1, max_shift_));
+        beyond_ = static_cast<uint8_t>(32 - shift_);
+    }
 
-    using Row = std::array<int16_t, 16>;
-    // 1 where boundary j moves up when symbol s is coded, -1 where down: at [s][j - 1].
-    static constexpr std::array<Row, kMaxSymbols> kSigns = [] {
-        std::array<Row, kMaxSymbols> signs{};
-        for (int s = 0; s < 17; ++s)
-            for (int j = 1; j <= 16; ++j) signs[s][j - 1] = j > s ? 1 : -1;
-        return signs;
-    }();
-    // The most that boundary j may become, at [j - 1], and the least, at [unused_][j - 1].
-    static constexpr Row kMost = [] {
-        Row most{};
-        for (int j = 1; j <= 16; ++j) most[j - 1] = static_cast<int16_t>(65536 - kFloor * (17 - j));
-        return most;
-    }();
-    static constexpr std::array<Row, kMaxSymbols> kLeast = [] {
-        std::array<Row, kMaxSymbols> least{};
-        for (int unused = 0; unused < 17; ++unused)
-            for (int j = 1; j <= 16; ++j)
-                least[unused][j - 1] = static_cast<int16_t>(kFloor * (j > unused ? j - unused : 0));
-        return least;
+    // What boundaries j do, at [j - 1], when a symbol is coded: 1 where they move up and -1 where down, and the most or
+    // the least that they may become.
+    struct Row {
+        int16_t sign[16];
+        uint16_t toward[16];
+    };
+    // At kMaxSymbols * unused + s.
+    static constexpr std::array<Row, kMaxSymbols * kMaxSymbols> kRows = [] {
+        std::array<Row, kMaxSymbols * kMaxSymbols> rows{};
+        for (uint32_t unused = 0; unused < kMaxSymbols; ++unused)
+            for (uint32_t s = 0; s < kMaxSymbols; ++s)
+                for (uint32_t j = 1; j <= 16; ++j) {
+                    const bool up = j > s;
+                    const uint32_t most = 65536 - kFloor * (17 - j), least = kFloor * (j > unused ? j - unused : 0);
+                    rows[kMaxSymbols * unused + s].sign[j - 1] = up ? 1 : -1;
+                    rows[kMaxSymbols * unused + s].toward[j - 1] = static_cast<uint16_t>(up ? most : least);
+                }
+        return rows;
     }();
 
     NARROWS_INLINE void move_portable(uint32_t s) noexcept {
         const Step now = step();
+        const Row& row = kRows[first_row_ + s];
         for (uint32_t j = 1; j <= 16; ++j) {
-            const uint32_t b = bounds_[j];
-            const bool up = j > s;
-            const auto most = static_cast<uint16_t>(kMost[j - 1]);
-            const auto least = static_cast<uint16_t>(kLeast[unused_][j - 1]);
-            const uint32_t distance = up ? most - b : b - least;
-            const uint32_t by = std::min<uint32_t>(distance + now.dither, 65535) >> now.shift;
+            const uint32_t b = bounds_[j], toward = row.toward[j - 1];
+            const bool up = row.sign[j - 1] > 0;
+            const uint32_t by = std::min<uint32_t>((up ? toward - b : b - toward) + now.dither, 65535) >> now.shift;
             bounds_[j] = static_cast<uint16_t>(up ? b + by : b - by);
         }
     }
 
-#if defined(__SSE4_1__)
-    NARROWS_INLINE static __m128i eight(const void* values) noexcept {
-        return _mm_loadu_si128(static_cast<const __m128i*>(values));
+    // What boundaries 1 to 16 are worth in a range of 2^15 steps goes to `ends`; how many are at most `code` comes back.
+#if defined(__AVX2__)
+    NARROWS_INLINE static __m256i sixteen(const void* values) noexcept {
+        return _mm256_loadu_si256(static_cast<const __m256i*>(values));
     }
-    NARROWS_INLINE uint32_t find(uint32_t target) const noexcept {
-        // b >> 1 <= target is b <= 2 target + 1.
-        const __m128i limit = _mm_set1_epi16(static_cast<short>(2 * target + 1));
-        const __m128i low = _mm_cmpeq_epi16(_mm_subs_epu16(eight(&bounds_[1]), limit), _mm_setzero_si128());
-        const __m128i high = _mm_cmpeq_epi16(_mm_subs_epu16(eight(&bounds_[9]), limit), _mm_setzero_si128());
-        return static_cast<uint32_t>(
-            std::popcount(static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(low, high)))));
+    NARROWS_INLINE uint32_t find(uint32_t step, uint32_t code, uint32_t* ends) const noexcept {
+        const __m256i b = _mm256_srli_epi16(sixteen(&bounds_[1]), 1);
+        const __m256i by = _mm256_set1_epi32(static_cast<int>(step)), limit = _mm256_set1_epi32(static_cast<int>(code));
+        const __m256i low = _mm256_mullo_epi32(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(b)), by);
+        const __m256i high = _mm256_mullo_epi32(_mm256_cvtepu16_epi32(_mm256_extracti128_si256(b, 1)), by);
+        _mm256_store_si256(reinterpret_cast<__m256i*>(ends), low);
+        _mm256_store_si256(reinterpret_cast<__m256i*>(ends + 8), high);
+        const __m256i reached = _mm256_packs_epi32(_mm256_cmpeq_epi32(_mm256_max_epu32(low, limit), limit),
+                                                   _mm256_cmpeq_epi32(_mm256_max_epu32(high, limit), limit));
+        return static_cast<uint32_t>(std::popcount(static_cast<uint32_t>(_mm256_movemask_epi8(reached)))) / 2;
     }
     // As move_portable, which `sign` of the vector instructions serves both ways: with t what a boundary moves toward,
     // its distance is t - b upward and b - t downward.
     NARROWS_INLINE void move(uint32_t s) noexcept {
         const Step now = step();
+        const Row& row = kRows[first_row_ + s];
+        const __m256i sign = sixteen(row.sign), b = sixteen(&bounds_[1]);
+        const __m256i distance = _mm256_sign_epi16(_mm256_sub_epi16(sixteen(row.toward), b), sign);
+        const __m256i dither = _mm256_set1_epi16(static_cast<short>(now.dither));
+        const __m256i by = _mm256_srl_epi16(_mm256_adds_epu16(distance, dither), _mm_cvtsi32_si128(static_cast<int>(now.shift)));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(&bounds_[1]), _mm256_add_epi16(b, _mm256_sign_epi16(by, sign)));
+    }
+#elif defined(__SSE4_1__)
+    NARROWS_INLINE static __m128i eight(const void* values) noexcept {
+        return _mm_loadu_si128(static_cast<const __m128i*>(values));
+    }
+    NARROWS_INLINE uint32_t find(uint32_t step, uint32_t code, uint32_t* ends) const noexcept {
+        const __m128i by = _mm_set1_epi32(static_cast<int>(step)), limit = _mm_set1_epi32(static_cast<int>(code));
+        __m128i reached[4];
+        for (size_t half = 0; half < 2; ++half) {
+            const __m128i b = _mm_srli_epi16(eight(&bounds_[1 + 8 * half]), 1);
+            const __m128i low = _mm_mullo_epi32(_mm_unpacklo_epi16(b, _mm_setzero_si128()), by);
+            const __m128i high = _mm_mullo_epi32(_mm_unpackhi_epi16(b, _mm_setzero_si128()), by);
+            _mm_store_si128(reinterpret_cast<__m128i*>(ends + 8 * half), low);
+            _mm_store_si128(reinterpret_cast<__m128i*>(ends + 8 * half + 4), high);
+            reached[half] = _mm_packs_epi32(_mm_cmpeq_epi32(_mm_max_epu32(low, limit), limit),
+                                            _mm_cmpeq_epi32(_mm_max_epu32(high, limit), limit));
+        }
+        return static_cast<uint32_t>(
+            std::popcount(static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(reached[0], reached[1])))));
+    }
+    // See the wider one.
+    NARROWS_INLINE void move(uint32_t s) noexcept {
+        const Step now = step();
         const __m128i shift = _mm_cvtsi32_si128(static_cast<int>(now.shift));
         const __m128i dither = _mm_set1_epi16(static_cast<short>(now.dither));
+        const Row& row = kRows[first_row_ + s];
         for (size_t half = 0; half < 16; half += 8) {
-            const __m128i sign = eight(&kSigns[s][half]), b = eight(&bounds_[1 + half]);
-            const __m128i toward = _mm_blendv_epi8(eight(&kMost[half]), eight(&kLeast[unused_][half]), sign);
-            const __m128i distance = _mm_sign_epi16(_mm_sub_epi16(toward, b), sign);
+            const __m128i sign = eight(&row.sign[half]), b = eight(&bounds_[1 + half]);
+            const __m128i distance = _mm_sign_epi16(_mm_sub_epi16(eight(&row.toward[half]), b), sign);
             const __m128i by = _mm_srl_epi16(_mm_adds_epu16(distance, dither), shift);
             _mm_storeu_si128(reinterpret_cast<__m128i*>(&bounds_[1 + half]),
                              _mm_add_epi16(b, _mm_sign_epi16(by, sign)));
         }
     }
 #else
-    NARROWS_INLINE uint32_t find(uint32_t target) const noexcept {
+    NARROWS_INLINE uint32_t find(uint32_t step, uint32_t code, uint32_t* ends) const noexcept {
         uint32_t s = 0;
-        for (uint32_t j = 0; j < 16; ++j) s += (uint32_t{bounds_[j + 1]} >> 1) <= target;
+        for (uint32_t j = 0; j < 16; ++j) {
+            ends[j] = step * (uint32_t{bounds_[j + 1]} >> 1);
+            s += ends[j] <= code;
+        }
         return s;
     }
     NARROWS_INLINE void move(uint32_t s) noexcept { move_portable(s); }
@@ -223,7 +278,10 @@ class AdaptiveTable {
 
     std::array<uint16_t, 18> bounds_{};  // b[1] to b[16] between two zeros: the last stands for 2^16
     uint16_t count_ = 0;
+    uint16_t first_row_ = 0;
     uint8_t unused_ = 0;
+    uint8_t shift_ = 0;
+    uint8_t beyond_ = 0;  // 32 - shift_
     uint8_t max_shift_ = 10;
 };
 

@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <new>
 #include <span>
 #include <utility>
 #include <vector>
@@ -19,29 +18,48 @@
 
 namespace narrows {
 
+// Bits by which a range of at least 2^8 is shifted back to 2^24: 0, 8 or 16, two bytes at most.
+NARROWS_INLINE uint32_t bits_due(uint32_t range) noexcept {
+#if defined(__x86_64__) && !defined(__LZCNT__)
+    return 8 * ((range < (1u << 24)) + (range < (1u << 16)));
+#else
+    return static_cast<uint32_t>(std::countl_zero(range)) & 24;
+#endif
+}
+
 // Its state is numbers and pointers that no call takes the address of, so that loops keep it in registers.
 class RangeEncoder {
    public:
-    RangeEncoder() noexcept = default;
-    RangeEncoder(RangeEncoder&& other) noexcept { *this = std::move(other); }
-    RangeEncoder& operator=(RangeEncoder&& other) noexcept {
+    NARROWS_INLINE RangeEncoder() noexcept {}
+    NARROWS_INLINE RangeEncoder(RangeEncoder&& other) noexcept { *this = std::move(other); }
+    NARROWS_INLINE RangeEncoder& operator=(RangeEncoder&& other) noexcept {
         low_ = std::exchange(other.low_, 0);
         range_ = std::exchange(other.range_, 0xFFFFFFFFu);
-        pending_ = std::exchange(other.pending_, 0);
-        size_ = std::exchange(other.size_, 0);
-        capacity_ = std::exchange(other.capacity_, 0);
-        std::free(std::exchange(bytes_, std::exchange(other.bytes_, nullptr)));
+        at_ = std::exchange(other.at_, nullptr);
+        limit_ = std::exchange(other.limit_, nullptr);
+        std::free(std::exchange(block_, std::exchange(other.block_, nullptr)));
         return *this;
     }
-    ~RangeEncoder() { std::free(bytes_); }
+    NARROWS_INLINE ~RangeEncoder() { std::free(block_); }
 
     // Codes an interval [start, start + size) of a total of 2^bits; size > 0, bits <= 16.
     NARROWS_INLINE void encode(uint32_t start, uint32_t size, uint32_t bits) noexcept(false) {
-        const uint32_t r = range_ >> bits;
-        low_ += static_cast<uint64_t>(r) * start;
-        // The last interval takes what the division left over, so no part of the range is lost.
-        range_ = start + size == (1u << bits) ? range_ - r * start : r * size;
-        normalize();
+        encode_masked(start, size, bits, start + size == 1u << bits ? 0 : ~0u);
+    }
+    // `mask` is all ones, or 0 for the interval that ends at 2^bits: then `size` does not matter. `reserved` if there is
+    // room for it: see `reserve`.
+    template <bool reserved = false>
+    NARROWS_INLINE void encode_masked(uint32_t start, uint32_t size, uint32_t bits, uint32_t mask) noexcept(reserved) {
+        const uint32_t r = range_ >> bits, below = r * start;
+        low_ += below;
+        // The last interval takes what the division left over, so no part of the range is lost. Without a branch.
+        const uint32_t rest = range_ - below;
+        range_ = rest + ((r * size - rest) & mask);
+        normalize<reserved>();
+    }
+    // Makes room for `count` intervals of two bytes, so that a loop over them need not look.
+    void reserve(size_t count) noexcept(false) {
+        if (static_cast<size_t>(limit_ - at_) < 2 * count || at_ >= limit_) grow(count);
     }
     // One bit with P(bit = 1) = p1 / 2^16, 0 < p1 < 2^16.
     NARROWS_INLINE void encode_bit(uint32_t bit, uint32_t p1) noexcept(false) {
@@ -62,7 +80,8 @@ class RangeEncoder {
     }
     // Ends the stream and hands over its bytes; the encoder is then as new.
     std::vector<uint8_t> finish() noexcept(false) {
-        hand_over();
+        reserve(1);
+        hand_over(0);
         // The value with the most trailing zero bits in [low, low + range): padding costs nothing then.
         const uint64_t top = low_ + range_ - 1;
         uint64_t value = low_;
@@ -74,58 +93,52 @@ class RangeEncoder {
                 break;
             }
         }
-        if (value >> 32) carry();
+        low_ = value;
+        hand_over(0);
         // Only these four are trimmed, so a decoder that pads more has read too much.
         size_t keep = 4;
-        while (keep > 0 && static_cast<uint8_t>(value >> (32 - 8 * keep)) == 0) --keep;
-        for (size_t i = 0; i < keep; ++i) bytes_[size_ + i] = static_cast<uint8_t>(value >> (24 - 8 * i));
-        std::vector<uint8_t> stream(bytes_, bytes_ + size_ + keep);
+        while (keep > 0 && at_[keep - 1] == 0) --keep;
+        std::vector<uint8_t> stream(block_ + 1, at_ + keep);
         *this = RangeEncoder();
         return stream;
     }
-    size_t bytes_so_far() const noexcept { return size_ + pending_; }
+    size_t bytes_so_far() const noexcept { return block_ ? static_cast<size_t>(at_ - block_) - 1 : 0; }
     uint32_t range() const noexcept { return range_; }
 
    private:
-    // After an interval: at least 2^8 of the range is left, so two bytes at most bring it back to 2^24. Without a
-    // branch, for whether one is due cannot be predicted.
-    NARROWS_INLINE void normalize() noexcept(false) {
-        const uint32_t due = (range_ < (1u << 24)) + (range_ < (1u << 16));
-        if (pending_ + due > 3) [[unlikely]] hand_over();
-        low_ <<= 8 * due;
-        range_ <<= 8 * due;
-        pending_ += due;
+    // After an interval, without a branch, for whether a byte is due cannot be predicted.
+    template <bool reserved = false>
+    NARROWS_INLINE void normalize() noexcept(reserved) {
+        const uint32_t due = bits_due(range_);
+        if constexpr (!reserved)
+            if (at_ >= limit_) [[unlikely]] grow();
+        hand_over(due);
+        low_ = static_cast<uint32_t>(low_) << due;
+        range_ <<= due;
     }
-    // Moves what is pending from low_ to the bytes.
-    NARROWS_INLINE void hand_over() noexcept(false) {
-        if (capacity_ < size_ + 8) [[unlikely]] {  // 4 now, 4 when it is finished
-            bytes_ = grown(bytes_, 2 * capacity_ + 64);
-            capacity_ = 2 * capacity_ + 64;
-        }
-        if (low_ >> (32 + 8 * pending_)) carry();
-        const auto top = static_cast<uint32_t>(low_ >> (8 * pending_));
-        for (uint32_t i = 0; i < 4; ++i) bytes_[size_ + i] = static_cast<uint8_t>(top >> (24 - 8 * i));
-        size_ += pending_;
-        pending_ = 0;
-        low_ &= 0xFFFFFFFFu;
+    // The carry goes up into the bytes, and all of the rest is written, of which `due` bits stay.
+    NARROWS_INLINE void hand_over(uint32_t due) noexcept {
+        if (__builtin_add_overflow(at_[-1], static_cast<uint8_t>(low_ >> 32), at_ - 1)) [[unlikely]]
+            for (uint8_t* byte = at_ - 1; ++*--byte == 0;) {
+            }
+        low_ = static_cast<uint32_t>(low_);
+        for (uint32_t i = 0; i < 4; ++i) at_[i] = static_cast<uint8_t>(low_ >> (24 - 8 * i));
+        at_ += due / 8;
     }
-    NARROWS_INLINE void carry() noexcept {
-        for (size_t i = size_; i-- > 0 && ++bytes_[i] == 0;) {
-        }
+    NARROWS_INLINE void grow(size_t count = 0) noexcept(false) {
+        const size_t used = block_ ? static_cast<size_t>(at_ - block_) : 1, capacity = 2 * (used + count) + 64;
+        block_ = grown(block_, capacity);
+        at_ = block_ + used;
+        limit_ = block_ + (capacity - 8);
     }
-    [[gnu::noinline]] static uint8_t* grown(uint8_t* bytes, size_t capacity) {
-        void* const larger = std::realloc(bytes, capacity);
-        if (!larger) throw std::bad_alloc();
-        return static_cast<uint8_t*>(larger);
-    }
+    // A block of `capacity` bytes that begins as the other did, or with a zero. Throws std::bad_alloc.
+    static uint8_t* grown(uint8_t* block, size_t capacity);
 
-    // Below a carry: `pending_` bytes that are not handed over yet, then 32 bits.
-    uint64_t low_ = 0;
+    uint64_t low_ = 0;  // 32 bits and a carry
     uint32_t range_ = 0xFFFFFFFFu;
-    uint32_t pending_ = 0;  // 0 to 3
-    uint8_t* bytes_ = nullptr;
-    size_t size_ = 0;
-    size_t capacity_ = 0;
+    uint8_t* at_ = nullptr;     // where the next byte goes
+    uint8_t* limit_ = nullptr;  // from here on the block grows first: 8 bytes before its end
+    uint8_t* block_ = nullptr;  // a byte that takes no carry, then the stream's
 };
 
 class RangeDecoder {
@@ -141,8 +154,17 @@ class RangeDecoder {
         return t >> bits ? (1u << bits) - 1 : t;
     }
     NARROWS_INLINE void take(uint32_t start, uint32_t size, uint32_t bits) noexcept {
-        code_ -= step_ * start;
-        range_ = start + size == (1u << bits) ? range_ - step_ * start : step_ * size;
+        const uint32_t below = step_ * start;
+        code_ -= below;
+        range_ = start + size == (1u << bits) ? range_ - below : step_ * size;
+        normalize();
+    }
+    // The same without a division: an interval [start, end) is found where (range() >> bits) * start is at most
+    // code() and the last such; then `take_between` its two products, the last interval's end being range().
+    NARROWS_INLINE uint32_t code() const noexcept { return code_; }
+    NARROWS_INLINE void take_between(uint32_t below, uint32_t end) noexcept {
+        code_ -= below;
+        range_ = end - below;
         normalize();
     }
     NARROWS_INLINE uint32_t decode_bit(uint32_t p1) noexcept {
@@ -182,7 +204,7 @@ class RangeDecoder {
     }
     uint32_t padded() const noexcept { return padded_; }
     size_t bytes_left() const noexcept { return static_cast<size_t>(end_ - at_); }
-    uint32_t range() const noexcept { return range_; }
+    NARROWS_INLINE uint32_t range() const noexcept { return range_; }
 
    private:
     NARROWS_INLINE uint32_t raw(uint32_t count) noexcept {
@@ -195,16 +217,15 @@ class RangeDecoder {
         ++padded_;
         return 0;
     }
-    // As the encoder's, two bytes at most.
     NARROWS_INLINE void normalize() noexcept {
-        const uint32_t due = (range_ < (1u << 24)) + (range_ < (1u << 16));
-        range_ <<= 8 * due;
+        const uint32_t due = bits_due(range_);
+        range_ <<= due;
         if (end_ - at_ >= 2) [[likely]] {
             const uint32_t ahead = uint32_t{at_[0]} << 8 | at_[1];
-            code_ = static_cast<uint32_t>((uint64_t{code_} << 16 | ahead) << (8 * due) >> 16);
-            at_ += due;
+            code_ = static_cast<uint32_t>((uint64_t{code_} << 16 | ahead) << due >> 16);
+            at_ += due / 8;
         } else {
-            for (uint32_t i = 0; i < due; ++i) code_ = (code_ << 8) | next();
+            for (uint32_t i = 0; i < due; i += 8) code_ = (code_ << 8) | next();
         }
     }
     const uint8_t* at_;

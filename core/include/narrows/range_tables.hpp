@@ -36,15 +36,26 @@ class CountingDecoder : public RangeDecoder {
 // escape among them where its frequency is not 0.
 class AdaptiveTables {
    public:
+    // All that a symbol needs, in one cache line.
+    struct alignas(64) Entry {
+        AdaptiveTable counts;
+        int32_t offset;        // as of the Table
+        uint32_t num_covered;  // tokens that are no escape
+        uint32_t num_plain;    // as many if each is one symbol, or 0
+        uint8_t shift;
+        uint8_t escape;  // 1 if the first of the counts is the escape's
+        uint8_t first;   // of those that are covered, among the 17 of the counts
+    };
+
     [[nodiscard]] static Status make(std::shared_ptr<const Tables> tables, uint32_t weight, uint32_t max_shift,
                                      AdaptiveTables& adaptive, std::string& what);
     const Tables& tables() const noexcept { return *tables_; }
-    AdaptiveTable& operator[](size_t i) noexcept { return adaptive_[i]; }
-    const AdaptiveTable& operator[](size_t i) const noexcept { return adaptive_[i]; }
+    std::span<Entry> entries() noexcept { return entries_; }
+    const AdaptiveTable& operator[](size_t i) const noexcept { return entries_[i].counts; }
 
    private:
     std::shared_ptr<const Tables> tables_;
-    std::vector<AdaptiveTable> adaptive_;
+    std::vector<Entry> entries_;
 };
 
 // Code int32 symbols; every int32 survives where the table has an escape. bad_argument, with `what` and nothing
