@@ -26,7 +26,7 @@ from narrows.transforms import packet
 KINDS = ("vae", "wae", "vq", "bsq", "walloc")
 MODELS: Mapping[str, str] = {
     "vae": "682340e76d44d31b",
-    "wae": "d231866c44bb00de",
+    "wae": "cea64edfa3282abf",
     "vq": "49f3f3c4fbe002ea",
     "bsq": "a9bda25ee06bb3b6",
     "walloc": "6d6562504a28a112",
