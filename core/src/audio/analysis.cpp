@@ -18,13 +18,10 @@ uint64_t energy_of(const int32_t* c, const Layout& layout, size_t band) {
     return sum;
 }
 
-uint8_t level_of(uint64_t energy_16, size_t count) {
+// 256 log2 of the rms; energy_16 lacks a factor of 2^4.
+int log_of(uint64_t energy_16, size_t count) {
     if (energy_16 == 0) return 0;
-    // Twice 256 log2 of the rms; energy_16 lacks a factor of 2^4.
-    const int twice = static_cast<int>(log2_256_wide(energy_16)) + 4 * 256 - static_cast<int>(log2_256(static_cast<uint32_t>(count)));
-    const int steps = (twice - 2 * static_cast<int>(kFirstLog) + static_cast<int>(kLevelLog) + 64 * 2 * static_cast<int>(kLevelLog)) /
-                          (2 * static_cast<int>(kLevelLog)) - 64 + 1;
-    return static_cast<uint8_t>(std::clamp(steps, 0, static_cast<int>(kLevels) - 1));
+    return (static_cast<int>(log2_256_wide(energy_16)) + 4 * 256 - static_cast<int>(log2_256(static_cast<uint32_t>(count)))) / 2;
 }
 
 // Whether energy leaps up within the frame: the largest part against the mean of those before it.
@@ -55,6 +52,15 @@ bool Spectrum::silent() const noexcept {
         }
     }
     return true;
+}
+
+void measure(const Layout& layout, Spectrum& s) {
+    for (size_t channel = 0; channel < s.channels; ++channel) {
+        for (size_t b = 0; b < layout.bands; ++b) {
+            s.log[channel][b] = log_of(energy_of(s.c[channel].data(), layout, b), layout.width(b) * layout.transforms);
+            s.level[channel][b] = static_cast<uint8_t>(nearest_level(s.log[channel][b]));
+        }
+    }
 }
 
 void interleave(int32_t* values, size_t size, size_t splits) {
@@ -126,11 +132,9 @@ void Analysis::run(std::span<const int32_t> samples, std::vector<Spectrum>& out)
         s.channels = std::min<size_t>(2, channels_ - first);
         transform(s, samples, first);
         for (size_t b = 0; b < layout_.bands; ++b) {
-            const size_t count = layout_.width(b) * layout_.transforms;
-            uint64_t energy[2] = {energy_of(s.c[0].data(), layout_, b), 0};
             s.stereo[b] = 0;
             if (s.channels == 2) {
-                energy[1] = energy_of(s.c[1].data(), layout_, b);
+                const uint64_t left = energy_of(s.c[0].data(), layout_, b), right = energy_of(s.c[1].data(), layout_, b);
                 std::array<std::array<int32_t, kMaxFrame>, 2> mixed;
                 for (size_t t = 0; t < layout_.transforms; ++t) {
                     for (size_t i = t * layout_.size + layout_.edges[b]; i < t * layout_.size + layout_.edges[b + 1]; ++i) {
@@ -142,10 +146,8 @@ void Analysis::run(std::span<const int32_t> samples, std::vector<Spectrum>& out)
                 const uint64_t middle = energy_of(mixed[0].data(), layout_, b), side = energy_of(mixed[1].data(), layout_, b);
                 // Fewer bits where the product of the energies is smaller.
                 const auto log = [](uint64_t e) { return log2_256_wide(e + 1); };
-                if (log(middle) + log(side) < log(energy[0]) + log(energy[1])) {
+                if (log(middle) + log(side) < log(left) + log(right)) {
                     s.stereo[b] = 1;
-                    energy[0] = middle;
-                    energy[1] = side;
                     for (size_t t = 0; t < layout_.transforms; ++t) {
                         for (size_t i = t * layout_.size + layout_.edges[b]; i < t * layout_.size + layout_.edges[b + 1]; ++i) {
                             s.c[0][i] = mixed[0][i];
@@ -154,8 +156,8 @@ void Analysis::run(std::span<const int32_t> samples, std::vector<Spectrum>& out)
                     }
                 }
             }
-            for (size_t channel = 0; channel < s.channels; ++channel) s.level[channel][b] = level_of(energy[channel], count);
         }
+        measure(layout_, s);
     }
 }
 

@@ -18,10 +18,19 @@ struct Spectrum {
     size_t channels = 1;
     bool transient = false;
     std::array<uint8_t, kMaxBands> stereo{};
+    std::array<std::array<int, kMaxBands>, 2> log{};  // 256 log2 of each band's rms, as measured
     std::array<std::array<uint8_t, kMaxBands>, 2> level{};
     std::array<std::array<int32_t, kMaxFrame>, 2> c{};  // [transform][size]
     bool silent() const noexcept;
 };
+
+// Sets `log` and the levels next to it from the coefficients.
+void measure(const Layout& layout, Spectrum& s);
+// The level whose rms is nearest: 0 from 3/8 octave below that of level 1 on.
+constexpr int nearest_level(int log) noexcept {
+    return std::clamp((log - static_cast<int>(kFirstLog) + 64 * static_cast<int>(kLevelLog) + static_cast<int>(kLevelLog) / 2) / static_cast<int>(kLevelLog) - 63,
+                      0, static_cast<int>(kLevels) - 1);
+}
 
 class Analysis {
    public:

@@ -13,7 +13,7 @@ namespace narrows::audio {
 
 class Writing {
    public:
-    static constexpr bool kDecodes = false;
+    static constexpr bool kDecodes = false, kChooses = false;
     template <size_t K>
     bool decide(const Entries<K>& entries, size_t decision, bool value) {
         encoder_.encode_bit(value, probability(entries.logit(decision)));
@@ -40,7 +40,7 @@ class Writing {
 
 class Reading {
    public:
-    static constexpr bool kDecodes = true;
+    static constexpr bool kDecodes = true, kChooses = false;
     explicit Reading(std::span<const uint8_t> payload) : decoder_(payload) {}
     template <size_t K>
     bool decide(const Entries<K>& entries, size_t decision, bool) {
@@ -60,7 +60,7 @@ class Reading {
 
 class Sampling {
    public:
-    static constexpr bool kDecodes = false;
+    static constexpr bool kDecodes = false, kChooses = false;
     Sampling(const AudioTables& tables, AudioSamples& samples) : tables_(&tables), samples_(&samples) {}
     template <class Row>
     bool decide(const Row& row, size_t decision, bool value) {

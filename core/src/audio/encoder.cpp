@@ -6,6 +6,7 @@
 #include "audio/analysis.hpp"
 #include "audio/coders.hpp"
 #include "audio/layout.hpp"
+#include "audio/quantizer.hpp"
 #include "audio/rate_control.hpp"
 #include "audio/saved.hpp"
 #include "audio/syntax.hpp"
@@ -20,45 +21,10 @@ namespace {
 
 constexpr int kCoarser = 24;        // of a coarse packet's offset above the packet's own
 constexpr int kPasses = 4;          // codings of a packet before something is left out
-// From this share of a step on a magnitude is rounded up to 2 and above, 1/2^16.
-constexpr uint64_t kRounding = 28'836;  // 2^16 (1 - .56)
-// The least share of a step that is worth its bits, by 256 log2 of a band's rms over its step, from -2.5 octaves in
-// quarters: .5 + .05 (log2((1 - p) / p) + 1), p = exp(-.62 sqrt(2) / rms), what the bit at hand costs against the
-// squared error it saves. 1/2^16.
-constexpr std::array<uint32_t, 16> kWorthwhile = {59'460, 55'689, 52'481, 49'733, 47'355, 45'276, 43'436, 41'787, 40'292, 38'919, 37'646, 36'454, 35'389, 35'389, 35'389, 35'389};
 // What a saved state may have: samples taken (products of positions stay below 2^62), their sizes.
 constexpr uint64_t kMostTaken = uint64_t{1} << 46;
 constexpr int64_t kLargestSample = 1 << 24, kLargestCoefficient = 1 << 29;
 constexpr int kAnySlack = 4096;   // of `fit`: the first that fits is near enough
-
-// What a frame holds at a step.
-void quantize(const Layout& layout, const Spectrum& s, const Steps& steps, Frame& frame) {
-    frame.channels = s.channels;
-    frame.transient = s.transient;
-    frame.silent = s.silent();
-    frame.stereo = s.stereo;
-    for (size_t channel = 0; channel < s.channels; ++channel) {
-        Channel& out = frame.channel[channel];
-        out.level = s.level[channel];
-        for (size_t b = 0; b < layout.bands; ++b) {
-            const int log = steps.log_of(b, out.level[b]);
-            const bool holds = out.level[b] && can_hold(level_log(out.level[b]) - log, layout.width(b) * layout.transforms);
-            const uint64_t worthwhile = kWorthwhile[clamped((level_log(std::max<uint32_t>(out.level[b], 1)) - log + 640) >> 6, 0, 15)];
-            // |c| 16 / step_16 as a product; |c| < 2^30, step_16 >= 2^10.
-            const uint64_t inverse = (uint64_t{1} << 36) / exp2_16(static_cast<uint32_t>(log));
-            for (size_t t = 0; t < layout.transforms; ++t) {
-                for (size_t i = t * layout.size + layout.edges[b]; i < t * layout.size + layout.edges[b + 1]; ++i) {
-                    const int32_t c = s.c[channel][i];
-                    const uint64_t share = static_cast<uint64_t>(c < 0 ? -int64_t{c} : c) * inverse;  // 1/2^32 step
-                    uint64_t q = 0;
-                    if (holds && share >= worthwhile << 16) q = std::max<uint64_t>((share + (kRounding << 16)) >> 32, 1);
-                    const auto magnitude = static_cast<int32_t>(std::min<uint64_t>(q, kMaxQuantized));
-                    out.q[i] = c < 0 ? -magnitude : magnitude;
-                }
-            }
-        }
-    }
-}
 
 }  // namespace
 
@@ -70,6 +36,7 @@ struct AudioEncoder::Impl {
     size_t channels;
     const Layout& layout;
     Analysis analysis;
+    Quantizer quantizer;
     std::optional<Resampler> resampler;
     AudioSamples* samples = nullptr;
 
@@ -84,7 +51,7 @@ struct AudioEncoder::Impl {
     uint64_t sampled = 0;
 
     Impl(std::shared_ptr<const AudioModel> m, const AudioFormat& f, const AudioRate& r, uint32_t hz, size_t c)
-        : model(std::move(m)), format(f), rate(r), signal_hz(hz), channels(c), layout(layout_of(f.rate_hz)), analysis(layout, c) {
+        : model(std::move(m)), format(f), rate(r), signal_hz(hz), channels(c), layout(layout_of(f.rate_hz)), analysis(layout, c), quantizer(*model->tables, layout) {
         if (hz != f.rate_hz) resampler.emplace(hz, f.rate_hz, c);
         if (r.bytes_256 != 0 && !r.constant) control.emplace(r.bytes_256, f.packet_frames, c);
     }
@@ -99,7 +66,7 @@ struct AudioEncoder::Impl {
         std::vector<History> history(groups());
         Frame frame;
         for (size_t i = 0; i < spectra.size(); ++i) {
-            quantize(layout, spectra[i], steps(offset), frame);
+            quantizer.run(spectra[i], steps(offset), history[i % groups()], frame);
             (void)code_frame(coder, *model->tables, layout, steps(offset), frame, history[i % groups()]);
         }
     }
@@ -176,6 +143,8 @@ struct AudioEncoder::Impl {
         AudioPacket packet;
         packet.seq = emitted;
         const size_t count = spectra.size() / groups();
+        for (size_t i = 0; i < spectra.size(); ++i)
+            choose_levels(*model->tables, layout, i < groups() ? nullptr : &spectra[i - groups()], spectra[i]);
         if (samples && sampled++ % samples->every == 0) {
             Sampling coder(*model->tables, *samples);
             code(coder, 0);
@@ -315,7 +284,6 @@ std::vector<uint8_t> AudioEncoder::save() const {
         saver.put(static_cast<uint8_t>(s.transient));
         saver.put_all(std::span<const uint8_t>(s.stereo));
         for (size_t c = 0; c < s.channels; ++c) {
-            saver.put_all(std::span<const uint8_t>(s.level[c]));
             saver.put_all(std::span<const int32_t>(s.c[c]).first(self.layout.frame()));
         }
     }
@@ -354,13 +322,12 @@ Status AudioEncoder::restore(std::span<const uint8_t> state) {
         bool fits = transient <= (self.layout.splits ? 1 : 0);
         for (const uint8_t on : s.stereo) fits = fits && on <= s.channels - 1;
         for (size_t c = 0; c < s.channels; ++c) {
-            loader.get_all(std::span(s.level[c]));
-            for (const uint8_t l : s.level[c]) fits = fits && l < kLevels;
             const auto values = std::span(s.c[c]).first(frame);
             loader.get_all(values);
             for (const int32_t v : values) fits = fits && std::abs(int64_t{v}) <= kLargestCoefficient;
         }
         if (!fits) return Status::bad_argument;
+        measure(self.layout, s);
     }
     if (self.resampler) {
         Resampler::State resampler{self.taken, self.resampler->outputs_of(self.taken), self.resampler->state().history};

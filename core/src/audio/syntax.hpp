@@ -78,32 +78,42 @@ uint8_t code_level(Coder& coder, const EnvelopeEntries& entries, int predicted, 
     return static_cast<uint8_t>(above ? predicted + distance : predicted - distance);
 }
 
+struct LevelContext {
+    EnvelopeEntries entries;
+    int predicted;
+};
+
+// Of band b, behind the levels below it; `first` are those of the first channel, in the second one, and `before` those
+// of the frame before, or null.
+inline LevelContext level_context(const AudioTables& tables, const Layout& layout, const uint8_t* level, const uint8_t* first,
+                                  const uint8_t* before, size_t b) {
+    const int16_t* base = tables.envelope.data() + (before ? kEnvelopeSize : 0);
+    const int one = b > 0 ? level[b - 1] : 12, two = b > 1 ? level[b - 2] : one, three = b > 2 ? level[b - 3] : two;
+    LevelContext context;
+    int predicted = one;
+    if (before) predicted = b > 0 ? (2 * before[b] + one + (before[b] - before[b - 1]) + 1) / 3 : before[b];
+    context.predicted = predicted = std::clamp(predicted, 0, static_cast<int>(kLevels) - 1);
+    const size_t slope = clamped(one - two, -6, 6) * 7 + clamped(two - three, -3, 3);
+    size_t time = 0;
+    if (before) {
+        const int next = b + 1 < layout.bands ? before[b + 1] - before[b] : 0;
+        time = clamped(before[b] - predicted, -6, 6) * 7 + clamped(next, -3, 3);
+    }
+    size_t other = 0;
+    if (first) other = 1 + clamped(b > 0 ? first[b] - first[b - 1] : 0, -6, 6) * 13 + clamped(first[b] - predicted, -6, 6);
+    const std::array<size_t, 6> at = {2 * b + (first ? 1 : 0), static_cast<size_t>(one), slope, time, other, b * 8 + static_cast<size_t>(one) / 4};
+    for (size_t k = 0; k < at.size(); ++k) context.entries.at[k] = base + kEnvelopeStarts[k] + at[k] * kDecisions;
+    return context;
+}
+
 template <class Coder>
 void code_envelope(Coder& coder, const AudioTables& tables, const Layout& layout, Frame& frame, size_t channel, const History& history) {
     auto& level = frame.channel[channel].level;
-    const auto& before = history.level[channel];
-    const int16_t* base = tables.envelope.data() + (history.levels ? kEnvelopeSize : 0);
+    const uint8_t* const first = channel ? frame.channel[0].level.data() : nullptr;
+    const uint8_t* const before = history.levels ? history.level[channel].data() : nullptr;
     for (size_t b = 0; b < layout.bands; ++b) {
-        const int one = b > 0 ? level[b - 1] : 12, two = b > 1 ? level[b - 2] : one, three = b > 2 ? level[b - 3] : two;
-        int predicted = one;
-        if (history.levels) predicted = b > 0 ? (2 * before[b] + one + (before[b] - before[b - 1]) + 1) / 3 : before[b];
-        predicted = std::clamp(predicted, 0, static_cast<int>(kLevels) - 1);
-        const size_t slope = clamped(one - two, -6, 6) * 7 + clamped(two - three, -3, 3);
-        size_t time = 0;
-        if (history.levels) {
-            const int next = b + 1 < layout.bands ? before[b + 1] - before[b] : 0;
-            time = clamped(before[b] - predicted, -6, 6) * 7 + clamped(next, -3, 3);
-        }
-        size_t other = 0;
-        if (channel == 1) {
-            const auto& first = frame.channel[0].level;
-            other = 1 + clamped(b > 0 ? first[b] - first[b - 1] : 0, -6, 6) * 13 + clamped(first[b] - predicted, -6, 6);
-        }
-        const std::array<size_t, 6> context = {2 * b + channel, static_cast<size_t>(one), slope, time, other,
-                                               b * 8 + static_cast<size_t>(one) / 4};
-        EnvelopeEntries entries;
-        for (size_t k = 0; k < context.size(); ++k) entries.at[k] = base + kEnvelopeStarts[k] + context[k] * kDecisions;
-        level[b] = code_level(coder, entries, predicted, level[b]);
+        const LevelContext context = level_context(tables, layout, level.data(), first, before, b);
+        level[b] = code_level(coder, context.entries, context.predicted, level[b]);
     }
 }
 
@@ -282,9 +292,13 @@ bool code_band(Coder& shared_coder, const int16_t* base, const Layout& layout, O
         }
         const typename Contexts<kBefore, kOther>::Row row{contexts, i, spare, places_of(shared + contexts.others(entries))};
         int32_t value = q[i];
-        sound = code_value(coder, row, outline.shift[i], value);
-        if (!sound) break;
-        if constexpr (Coder::kDecodes) q[i] = value;
+        if constexpr (Coder::kChooses) {
+            value = coder.choose(row, outline.shift[i], t * layout.size + i, value);
+        } else {
+            sound = code_value(coder, row, outline.shift[i], value);
+            if (!sound) break;
+        }
+        if constexpr (Coder::kDecodes || Coder::kChooses) q[i] = value;
         if (value == 0) continue;
         const uint32_t magnitude = static_cast<uint32_t>(std::abs(value));
         own[i] = static_cast<uint16_t>(std::min(magnitude, 65535u));
@@ -349,6 +363,7 @@ bool code_coefficients(Coder& coder, const AudioTables& tables, const Layout& la
                 continue;
             }
             outline.shape(layout, b);
+            [[maybe_unused]] const int64_t energy = outline.energy[b];
             // `split` bins below there is always something to look at.
             const bool has_before = split || previous;
             const bool sound = nearby.other ? has_before ? code_band<true, true>(coder, base, layout, outline, b, t, nearby, own, q)
@@ -356,6 +371,13 @@ bool code_coefficients(Coder& coder, const AudioTables& tables, const Layout& la
                                : has_before ? code_band<true, false>(coder, base, layout, outline, b, t, nearby, own, q)
                                             : code_band<false, false>(coder, base, layout, outline, b, t, nearby, own, q);
             if (!sound) return false;
+            if constexpr (Coder::kChooses) {
+                if (!coder.worth()) {
+                    std::fill(q + layout.edges[b], q + layout.edges[b + 1], 0);
+                    std::fill(own + layout.edges[b], own + layout.edges[b + 1], uint16_t{0});
+                    outline.energy[b] = energy;
+                }
+            }
             below = filled(own, layout, b);
         }
     }
