@@ -264,15 +264,15 @@ class Speech(_AudioCodec):
 
     name = "speech"
     _profile = _Profile(
-        model="647e52a10525e2ef",
+        model="df8f3fe5e963c729",
         rates_hz=(16_000, 24_000),
         default_kbps=12,
         channels=1,
         steps=((0, 5_200), (100, 2_600)),
         coarsest=5_200,
-        default_step=4_050,
+        default_step=4_000,
         octave_step=435,
-        tuning=((6, 12, 12, 44), (16, 12, 12, 44)),
+        tuning=((6, 14, 12, 44), (16, 14, 12, 44)),
     )
 
 
@@ -281,7 +281,7 @@ class Music(_AudioCodec):
 
     name = "music"
     _profile = _Profile(
-        model="6400f4e14d2b03d6",
+        model="b486dd498a94b4bf",
         rates_hz=(44_100, 48_000),
         default_kbps=64,
         channels=2,

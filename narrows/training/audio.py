@@ -1,9 +1,9 @@
 """Trains the context tables of `speech` and `music`: sums of table entries as logits of binary decisions.
 
 The codec itself gives the samples: each clip is quantized at random steps, alone (one frame a packet) and in
-packets of several frames, and every decision is recorded with the entries it met. What is quantized does not
-depend on the tables, so one round is enough. A logistic regression over all entries at once (Adagrad, which
-moves rarely met entries with care) gives tables that are frozen as int16, 1/256 nat.
+packets of several frames, and every decision is recorded with the entries it met. A logistic regression over
+all entries at once (Adagrad, which moves rarely met entries with care) gives tables as int16, 1/256 nat. What
+is quantized depends on what it costs: a second round samples under the tables of the first and fits anew.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ ENVELOPE_CONTEXTS = (48, 32, 91, 91, 170, 192)
 BAND_CONTEXTS = (48, 192, 80, 81)
 STEP_ZERO = 16
 _LARGEST = 3600  # nine add up in 16 bits
+_ROUNDS = 2
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,9 @@ def above_8_khz(name: str, entries: np.ndarray) -> np.ndarray:
     return np.asarray(context // contexts_a_band >= 16)
 
 
-def collect(options: Options, log: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Entries [n, tables] and bits [n] of each kind of decision."""
+def collect(model: Any, options: Options, log: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Entries [n, tables] and bits [n] of each kind of decision that is coded under `model`."""
     rng = np.random.default_rng(options.seed)
-    model = blank_model(options)
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in NAMES}
     for samples, rate, inside in clips(options):
         for frames in (1, 8):
@@ -174,7 +174,17 @@ def fit(entries: np.ndarray, bits: np.ndarray, size: int, options: Options, log:
 
 def train(options: Options, log: Any) -> Arrays:
     """The arrays of a model."""
-    samples = collect(options, log)
+    core = blank_model(options)
+    for number in range(_ROUNDS):
+        log(f"round {number + 1}")
+        model = _fitted(core, options, log)
+        core = _core.AudioModel(*(model[name] for name in NAMES), model["steps"])
+    return model
+
+
+def _fitted(core: Any, options: Options, log: Any) -> Arrays:
+    """The arrays of a model for what `core` codes."""
+    samples = collect(core, options, log)
     model = {}
     for name, size in zip(NAMES, _core.audio_model_sizes(), strict=False):
         entries, bits = samples[name]
