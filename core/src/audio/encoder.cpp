@@ -24,7 +24,7 @@ constexpr int kPasses = 4;          // codings of a packet before something is l
 // What a saved state may have: samples taken (products of positions stay below 2^62), their sizes.
 constexpr uint64_t kMostTaken = uint64_t{1} << 46;
 constexpr int64_t kLargestSample = 1 << 24, kLargestCoefficient = 1 << 29;
-constexpr int kAnySlack = 4096;   // of `fit`: the first that fits is near enough
+constexpr int kNear = 2;          // from so many offsets off a packet is coded again
 
 }  // namespace
 
@@ -78,22 +78,34 @@ struct AudioEncoder::Impl {
         return bytes.empty() ? std::vector<uint8_t>(1) : bytes;
     }
 
+    // 256 log2 of a size.
+    static int log_of(size_t bytes) { return static_cast<int>(log2_256_wide(static_cast<uint64_t>(bytes) << 8 | 1)); }
+
+    // How many offsets change a packet's size by an octave, as two codings of it tell; in tenths, first as usual.
+    struct Slope {
+        int tenths, at = 0;
+        size_t bytes = 0;
+        void saw(int offset, size_t size) {
+            const int fall = bytes ? log_of(bytes) - log_of(size) : 0;
+            if (fall * (offset - at) > 0) tenths = std::clamp((offset - at) * 2560 / fall, 30, 400);
+            at = offset;
+            bytes = size;
+        }
+        // Offsets that make up for so much of an excess, and at least that.
+        int against(int excess) const { return (excess * tenths + 2559) / 2560; }
+    };
+
     // A payload of at most `allowed` bytes, the nearest to it that kPasses codings find or, where no step is coarse
     // enough, what is left after leaving out more and more. Less than 2^(-slack / 256) of `allowed` is near.
     std::vector<uint8_t> fit(int& offset, uint32_t allowed, int slack) {
-        const auto log = [](size_t size) { return static_cast<int>(log2_256_wide(static_cast<uint64_t>(size) << 8 | 1)); };
         int low = -kLargestOffset - 1, high = kLargestOffset + 1;  // too large, fits
-        int guess = std::clamp(offset, -kLargestOffset, kLargestOffset), previous = 0;
-        size_t previous_bytes = 0;
-        int slope = 140;  // 1/10 offset an octave of bytes
+        int guess = std::clamp(offset, -kLargestOffset, kLargestOffset);
+        Slope slope{140};
         std::vector<uint8_t> best;
         for (int pass = 1; pass <= kPasses && high - low > 1; ++pass) {
             auto bytes = write(guess);
-            const int excess = log(bytes.size()) - log(allowed);
-            const int fall = pass > 1 ? log(previous_bytes) - log(bytes.size()) : 0;
-            if (fall * (guess - previous) > 0) slope = std::clamp((guess - previous) * 2560 / fall, 40, 400);
-            previous = guess;
-            previous_bytes = bytes.size();
+            const int excess = log_of(bytes.size()) - log_of(allowed);
+            slope.saw(guess, bytes.size());
             if (bytes.size() <= allowed) {
                 high = offset = guess;
                 best = std::move(bytes);
@@ -102,20 +114,71 @@ struct AudioEncoder::Impl {
                 low = guess;
             }
             const int hurry = pass + 1 == kPasses && best.empty() ? 2 : 0;  // the last pass had better fit
-            guess += excess > 0 ? (excess * slope + 2559) / 2560 + hurry : (excess * slope - 640) / 2560;
+            guess += excess > 0 ? slope.against(excess) + hurry : (excess * slope.tenths - 640) / 2560;
             guess = std::clamp(guess, low + 1, high - 1);
         }
-        for (guess = low; best.empty();) {
-            guess = std::min(kLargestOffset, guess + 8);
-            best = write(guess);
-            if (best.size() > allowed) {
-                best.clear();
+        return best.empty() ? squeeze(offset, low, allowed) : best;
+    }
+
+    // A payload of as many bytes as the control asks for, seeing what the packet takes, and no more than it allows.
+    std::vector<uint8_t> controlled(int& offset, uint32_t count) {
+        const uint32_t allowed = control->allowance(count);
+        int guess = control->guess(), low = -kLargestOffset - 1;  // too large
+        Slope slope{10 * RateControl::kOctave};
+        std::vector<uint8_t> best;
+        for (int pass = 1; pass <= kPasses; ++pass) {
+            auto bytes = write(guess);
+            slope.saw(guess, bytes.size());
+            const int wanted = control->offset(bytes.size(), guess, count) - guess;
+            int step = std::abs(wanted) <= kNear ? 0 : wanted * slope.tenths / (10 * RateControl::kOctave);
+            if (bytes.size() <= allowed) {
+                offset = guess;
+                best = std::move(bytes);
+            } else {
                 low = guess;
-                if (guess == kLargestOffset && !leave_out()) break;
+                const int hurry = pass + 1 == kPasses && best.empty() ? 2 : 0;
+                step = std::max(step, slope.against(log_of(bytes.size()) - log_of(allowed)) + hurry);
             }
-            offset = guess;
+            const int next = std::clamp(guess + step, low + 1, kLargestOffset);
+            if (next == guess) break;
+            guess = next;
         }
-        return best.empty() ? write(0) : best;
+        if (best.empty()) return squeeze(offset, low, allowed);
+        if (low >= -kLargestOffset && low < offset && best.size() < allowed / 2) halve(offset, low, allowed, best);
+        return best;
+    }
+
+    // What fits at a step coarser than `low`, or of what is left.
+    std::vector<uint8_t> squeeze(int& offset, int low, uint32_t allowed) {
+        for (int guess = low;;) {
+            guess = std::min(kLargestOffset, guess + 8);
+            auto bytes = write(guess);
+            if (bytes.size() <= allowed) {
+                offset = guess;
+                halve(offset, low, allowed, bytes);
+                return bytes;
+            }
+            low = guess;
+            if (guess == kLargestOffset && !leave_out()) return write(0);
+        }
+    }
+
+    bool control_wants_coarser(size_t bytes, int offset) const {
+        return control && control->offset(bytes, offset, static_cast<uint32_t>(spectra.size() / groups())) > offset + kNear;
+    }
+
+    // Takes `best`, which fits at `offset`, to the finest step that fits above `low`, where it does not.
+    void halve(int& offset, int low, uint32_t allowed, std::vector<uint8_t>& best) {
+        while (offset - low > 1) {
+            const int guess = (low + offset) / 2;
+            auto bytes = write(guess);
+            if (bytes.size() <= allowed && !control_wants_coarser(bytes.size(), guess)) {
+                best = std::move(bytes);
+                offset = guess;
+            } else {
+                low = guess;
+            }
+        }
     }
 
     // Makes the packet cheaper where no step is coarse enough: a flat envelope, then silence. False if it is silent.
@@ -159,8 +222,8 @@ struct AudioEncoder::Impl {
             packet.payload.resize(size);
             coarse += last_offset;
         } else {
-            int offset = silent ? 0 : control->offset();
-            packet.payload = silent ? write(0) : fit(offset, control->allowance(), kAnySlack);
+            int offset = 0;
+            packet.payload = silent ? write(0) : controlled(offset, static_cast<uint32_t>(count));
             control->coded(packet.payload.size(), offset, static_cast<uint32_t>(count), silent);
             coarse += offset;
         }
@@ -309,7 +372,7 @@ Status AudioEncoder::restore(std::span<const uint8_t> state) {
     loader.get_all(std::span(self.analysis.halves));
     self.pending.resize(self.count_pending());
     loader.get_all(std::span(self.pending));
-    if (self.control && !self.control->load(loader, self.frames / self.format.packet_frames)) return Status::bad_argument;
+    if (self.control && !self.control->load(loader)) return Status::bad_argument;
     const size_t frame = self.layout.frame(), half = self.layout.size / 2;
     const auto size_of = [&](size_t index) { return std::min<size_t>(2, self.channels - index % self.groups() * 2); };
     self.spectra.clear();
