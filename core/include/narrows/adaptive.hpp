@@ -120,10 +120,7 @@ class AdaptiveTable {
     // The same by how many of the 17 symbols come before, `first_symbol()` among them; `reserved` as in RangeEncoder.
     template <bool reserved>
     NARROWS_INLINE void encode_from(RangeEncoder& encoder, uint32_t s) noexcept(reserved) {
-        const uint32_t start = start_of(s), end = start_of(s + 1);
-        // All ones but for the last: s - 16 is negative.
-        const auto mask = static_cast<uint32_t>(static_cast<int32_t>(s - 16) >> 31);
-        encoder.encode_masked<reserved>(start, end - start, kBits, mask);
+        encoder.encode_between<reserved>(start_of(s), start_of(s + 1), kBits, s == 16);
         move(s);
     }
     NARROWS_INLINE uint32_t first_symbol() const noexcept { return unused_; }

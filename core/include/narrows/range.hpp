@@ -44,17 +44,17 @@ class RangeEncoder {
 
     // Codes an interval [start, start + size) of a total of 2^bits; size > 0, bits <= 16.
     NARROWS_INLINE void encode(uint32_t start, uint32_t size, uint32_t bits) noexcept(false) {
-        encode_masked(start, size, bits, start + size == 1u << bits ? 0 : ~0u);
+        encode_between(start, start + size, bits, start + size == 1u << bits);
     }
-    // `mask` is all ones, or 0 for the interval that ends at 2^bits: then `size` does not matter. `reserved` if there is
-    // room for it: see `reserve`.
+    // The same interval by its end, which does not matter if it is the last. `reserved` if there is room: see `reserve`.
     template <bool reserved = false>
-    NARROWS_INLINE void encode_masked(uint32_t start, uint32_t size, uint32_t bits, uint32_t mask) noexcept(reserved) {
+    NARROWS_INLINE void encode_between(uint32_t start, uint32_t end, uint32_t bits, bool last) noexcept(reserved) {
         const uint32_t r = range_ >> bits, below = r * start;
         low_ += below;
-        // The last interval takes what the division left over, so no part of the range is lost. Without a branch.
-        const uint32_t rest = range_ - below;
-        range_ = rest + ((r * size - rest) & mask);
+        uint32_t above = r * end;
+        asm("" : "+r"(above));  // so that g++ chooses by a conditional move: the symbol is what cannot be predicted
+        // The last interval takes what the division left over, so no part of the range is lost.
+        range_ = (last ? range_ : above) - below;
         normalize<reserved>();
     }
     // Makes room for `count` intervals of two bytes, so that a loop over them need not look.
