@@ -29,7 +29,7 @@ MODELS: Mapping[str, str] = {
     "wae": "cea64edfa3282abf",
     "vq": "49f3f3c4fbe002ea",
     "bsq": "a9bda25ee06bb3b6",
-    "walloc": "6d6562504a28a112",
+    "walloc": "d7a9fe9c40dc4847",
 }
 """The weights by which each encodes; a stream names its own."""
 
