@@ -38,9 +38,9 @@ _MOST_FRAMES = 1 << 32  # of a stream: 2.7 years, and products of positions stay
 
 @dataclass(frozen=True)
 class Options:
-    """`quality` (0 to 100) fixes the quantizer's step; `kbps` keeps a rate (no window of 2 s, or 8 packets, has
-    more than 2 % and one packet above), or with `constant` the bytes of every packet. Without either, 12 kbit/s
-    of speech and 64 of music. `packet_frames` of 20 ms share a packet: 1 live and 50 in files, unless given.
+    """`quality` (0 to 100) fixes the quantizer's step; `kbps` keeps a rate (no window of 2 s, or 8 packets,
+    has more than 2 % and one packet above), or with `constant` the bytes of every packet. Without either, 12
+    kbit/s of speech, 64 of music. `packet_frames` of 20 ms share a packet: 1 live, 50 in files, unless given.
 
     `redundancy`, live only: every packet also carries coarse copies of so many before it (0 to 2), each about
     a third of a packet's bytes, beside `kbps`. A receiver plays them where a packet is lost.
