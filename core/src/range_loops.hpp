@@ -48,8 +48,13 @@ template <typename Index>
 template <typename Index>
 void put_loop(RangeEncoder& encoder, const int32_t* symbols, const Index* index, size_t size,
               AdaptiveTables::Entry* entries, const Table* tables) {
-    for (size_t i = 0; (i = put_plain(encoder, symbols, index, i, size, entries)) < size; ++i)
-        (void)put_symbol(encoder, entries[index[i]], tables + index[i], symbols[i]);
+    for (size_t i = 0; (i = put_plain(encoder, symbols, index, i, size, entries)) < size;) {
+        RangeEncoder local = std::move(encoder);
+        do {  // tables with shifts come in runs
+            (void)put_symbol(local, entries[index[i]], tables + index[i], symbols[i]);
+        } while (++i < size && entries[index[i]].num_plain == 0);
+        encoder = std::move(local);
+    }
 }
 
 template <typename Index>

@@ -29,18 +29,20 @@ Status check_arguments(size_t num_symbols, std::span<const Index> index, size_t 
 template <typename Index>
 Status check_covered(std::span<const int32_t> symbols, std::span<const Index> index, const Tables& tables,
                      std::string& what) {
-    int64_t first = INT32_MIN, last = INT32_MAX;  // what all tables cover or escape
-    for (const Table& table : tables.all())
-        if (!table.has_escape) {
-            first = std::max<int64_t>(first, table.offset);
-            last = std::min(last, table.offset + static_cast<int64_t>(table.span()) - 1);
+    if (symbols.size() >= tables.size()) {
+        int64_t first = INT32_MIN, last = INT32_MAX;  // what all tables cover or escape
+        for (const Table& table : tables.all())
+            if (!table.has_escape) {
+                first = std::max<int64_t>(first, table.offset);
+                last = std::min(last, table.offset + static_cast<int64_t>(table.span()) - 1);
+            }
+        int32_t least = INT32_MAX, most = INT32_MIN;
+        for (int32_t symbol : symbols) {
+            least = std::min(least, symbol);
+            most = std::max(most, symbol);
         }
-    int32_t least = INT32_MAX, most = INT32_MIN;
-    for (int32_t symbol : symbols) {
-        least = std::min(least, symbol);
-        most = std::max(most, symbol);
+        if (first <= least && most <= last) return Status::ok;
     }
-    if (first <= least && most <= last) return Status::ok;
     for (size_t i = 0; i < symbols.size(); ++i)
         if (const Table& table = tables[index[i]]; !table.has_escape && token_of(symbols[i], table) == 0) {
             what = "a symbol lies outside a table without an escape";

@@ -43,7 +43,8 @@ Case random_case(Random& random) {
     Case made;
     made.tables = make_tables(bits, offset, shift, sizes, frequencies);
     std::string what;
-    CHECK(AdaptiveTables::make(made.tables, 2 + random.below(400), 1 + random.below(12), made.start, what) == Status::ok);
+    const unsigned weight = random.below(4) ? 2 + random.below(400) : 32768 - random.below(3);  // and on beyond 65,535
+    CHECK(AdaptiveTables::make(made.tables, weight, 1 + random.below(12), made.start, what) == Status::ok);
     const unsigned far = 1 + random.below(random.below(2) ? 3 : 200);  // one in so many is an escape
     made.symbols.resize(random.below(20) ? random.below(1200) : random.below(random.below(2) ? 2 : 70000));
     for (int32_t& symbol : made.symbols) {
@@ -108,6 +109,42 @@ void levels_agree() {
     }
 }
 
+// Symbols decoded from runs of 0xFF take the encoder to the edge of a carry, and the last may push it over.
+void carries_go_all_the_way() {
+    Random random{3};
+    size_t longest = 0;
+    for (int round = 0; round < 300; ++round) {
+        const unsigned n = 2 + random.below(16), count = 2 + random.below(2500);
+        std::vector<uint32_t> frequencies(n, 1);
+        for (unsigned left = 4096 - n; left > 0;) {
+            const unsigned more = 1 + random.below(left);
+            frequencies[random.below(n)] += more;
+            left -= more;
+        }
+        AdaptiveTables start;
+        std::string what;
+        CHECK(AdaptiveTables::make(closed_table(12, frequencies), 200, 10, start, what) == Status::ok);
+        std::vector<uint8_t> bytes(1 + random.below(5), 0x12);
+        bytes.insert(bytes.end(), random.below(1500), 0xFF);
+        const std::vector<uint8_t> index(count, 0);
+        std::vector<int32_t> symbols(count), again(count);
+        AdaptiveTables a = start;
+        RangeDecoder decoder(bytes);
+        (void)get(decoder, symbols, std::span<const uint8_t>(index), a, what);
+        for (unsigned i = random.below(count); i < count; ++i) symbols[i] = static_cast<int32_t>(n - 1);
+        AdaptiveTables b = start, c = start;
+        RangeEncoder encoder;
+        CHECK(put(encoder, symbols, std::span<const uint8_t>(index), b, what) == Status::ok);
+        const std::vector<uint8_t> coded = encoder.finish();
+        RangeDecoder other(coded);
+        CHECK(get(other, again, std::span<const uint8_t>(index), c, what) == Status::ok && again == symbols);
+        CHECK(other.finished());
+        size_t zeros = 0;
+        for (size_t i = 1; i < coded.size(); longest = std::max(longest, zeros), ++i) zeros = coded[i] ? 0 : zeros + 1;
+    }
+    CHECK(longest > 100);
+}
+
 // What is refused codes nothing and moves no counts.
 void refusals_change_nothing() {
     Random random{2};
@@ -141,6 +178,7 @@ void refusals_change_nothing() {
 
 int main() {
     levels_agree();
+    carries_go_all_the_way();
     refusals_change_nothing();
     return 0;
 }

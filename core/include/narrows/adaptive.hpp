@@ -96,7 +96,8 @@ class AdaptiveTable {
         first_row_ = static_cast<uint16_t>(kMaxSymbols * unused_);
         max_shift_ = static_cast<uint8_t>(max_shift);
         count_ = static_cast<uint16_t>(weight);
-        next_octave();
+        shift_ = static_cast<uint8_t>(std::min<uint32_t>(static_cast<uint32_t>(std::bit_width(weight)) - 1, max_shift));
+        beyond_ = static_cast<uint8_t>(32 - shift_);
         bounds_.fill(0);
         for (size_t i = 0, at = 0; i + 1 < n; ++i) {
             at += frequencies[i];
@@ -127,7 +128,7 @@ class AdaptiveTable {
     NARROWS_INLINE uint32_t decode(RangeDecoder& decoder) noexcept {
         // Products instead of a division; where they are kept, the symbol finds both its ends at once.
         alignas(32) uint32_t kept[32];
-        uint32_t* const ends = kept + 7;  // of symbol s: [s] and [s + 1]; those of the vectors are aligned
+        uint32_t* const ends = kept + 7;  // of symbol s: [s] and [s + 1]; the 16 that vectors write are aligned
         ends[0] = 0;
         ends[17] = decoder.range();
         const uint32_t s = find(decoder.range() >> kBits, decoder.code(), ends + 1);
@@ -166,7 +167,7 @@ class AdaptiveTable {
     NARROWS_INLINE void next_octave() noexcept {
         // From 2^16 - 1 back to 2^15: the shift is at its cap there, the dither goes on.
         if (count_ == 0) count_ = 0x8000;
-        shift_ = static_cast<uint8_t>(std::min<uint32_t>(static_cast<uint32_t>(std::bit_width(count_)) - 1, max_shift_));
+        if (shift_ < max_shift_) ++shift_;
         beyond_ = static_cast<uint8_t>(32 - shift_);
     }
 
@@ -201,14 +202,14 @@ class AdaptiveTable {
         }
     }
 
-    // What boundaries 1 to 16 are worth in a range of 2^15 steps goes to `ends`; how many are at most `code` comes back.
+    // What boundaries 1 to 16 are worth, with `unit` a 2^15th of the range, goes to `ends`; how many are at most `code` comes back.
 #if defined(__AVX2__)
     NARROWS_INLINE static __m256i sixteen(const void* values) noexcept {
         return _mm256_loadu_si256(static_cast<const __m256i*>(values));
     }
-    NARROWS_INLINE uint32_t find(uint32_t step, uint32_t code, uint32_t* ends) const noexcept {
+    NARROWS_INLINE uint32_t find(uint32_t unit, uint32_t code, uint32_t* ends) const noexcept {
         const __m256i b = _mm256_srli_epi16(sixteen(&bounds_[1]), 1);
-        const __m256i by = _mm256_set1_epi32(static_cast<int>(step)), limit = _mm256_set1_epi32(static_cast<int>(code));
+        const __m256i by = _mm256_set1_epi32(static_cast<int>(unit)), limit = _mm256_set1_epi32(static_cast<int>(code));
         const __m256i low = _mm256_mullo_epi32(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(b)), by);
         const __m256i high = _mm256_mullo_epi32(_mm256_cvtepu16_epi32(_mm256_extracti128_si256(b, 1)), by);
         _mm256_store_si256(reinterpret_cast<__m256i*>(ends), low);
@@ -232,8 +233,8 @@ class AdaptiveTable {
     NARROWS_INLINE static __m128i eight(const void* values) noexcept {
         return _mm_loadu_si128(static_cast<const __m128i*>(values));
     }
-    NARROWS_INLINE uint32_t find(uint32_t step, uint32_t code, uint32_t* ends) const noexcept {
-        const __m128i by = _mm_set1_epi32(static_cast<int>(step)), limit = _mm_set1_epi32(static_cast<int>(code));
+    NARROWS_INLINE uint32_t find(uint32_t unit, uint32_t code, uint32_t* ends) const noexcept {
+        const __m128i by = _mm_set1_epi32(static_cast<int>(unit)), limit = _mm_set1_epi32(static_cast<int>(code));
         __m128i reached[4];
         for (size_t half = 0; half < 2; ++half) {
             const __m128i b = _mm_srli_epi16(eight(&bounds_[1 + 8 * half]), 1);
@@ -262,10 +263,10 @@ class AdaptiveTable {
         }
     }
 #else
-    NARROWS_INLINE uint32_t find(uint32_t step, uint32_t code, uint32_t* ends) const noexcept {
+    NARROWS_INLINE uint32_t find(uint32_t unit, uint32_t code, uint32_t* ends) const noexcept {
         uint32_t s = 0;
         for (uint32_t j = 0; j < 16; ++j) {
-            ends[j] = step * (uint32_t{bounds_[j + 1]} >> 1);
+            ends[j] = unit * (uint32_t{bounds_[j + 1]} >> 1);
             s += ends[j] <= code;
         }
         return s;

@@ -41,11 +41,13 @@ class AdaptiveTables {
         AdaptiveTable counts;
         int32_t offset;        // as of the Table
         uint32_t num_covered;  // tokens that are no escape
-        uint32_t num_plain;    // as many if each is one symbol, or 0
+        uint32_t num_plain;    // as many, or 0 where the table has a shift
         uint8_t shift;
         uint8_t escape;  // 1 if the first of the counts is the escape's
-        uint8_t first;   // of those that are covered, among the 17 of the counts
+        uint8_t first;   // which of the 17 symbols of the counts the first covered token is
     };
+
+    static_assert(sizeof(Entry) == 64);
 
     [[nodiscard]] static Status make(std::shared_ptr<const Tables> tables, uint32_t weight, uint32_t max_shift,
                                      AdaptiveTables& adaptive, std::string& what);
@@ -59,7 +61,8 @@ class AdaptiveTables {
 };
 
 // Code int32 symbols; every int32 survives where the table has an escape. bad_argument, with `what` and nothing
-// coded, if lengths differ, an index names no table, or a symbol lies outside a table without an escape.
+// coded, if lengths differ, an index names no table, or a symbol lies outside a table without an escape. After
+// std::bad_alloc the encoder and the tables are of no use.
 [[nodiscard]] Status put(RangeEncoder& encoder, std::span<const int32_t> symbols, const Indexes& index,
                          const Tables& tables, std::string& what);
 [[nodiscard]] Status put(RangeEncoder& encoder, std::span<const int32_t> symbols, const Indexes& index,
