@@ -27,7 +27,7 @@ KINDS = ("vae", "wae", "vq", "bsq", "walloc")
 MODELS: Mapping[str, str] = {
     "vae": "682340e76d44d31b",
     "wae": "cea64edfa3282abf",
-    "vq": "49f3f3c4fbe002ea",
+    "vq": "c4af59f87af999fe",
     "bsq": "a9bda25ee06bb3b6",
     "walloc": "d7a9fe9c40dc4847",
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +109,19 @@ def test_integers_take_the_bits_of_bsq_that_floats_take(data: Path) -> None:
     assert (found == 2 * floats - 1).mean() > 0.97
     # Bits that are not sent change none of those that are.
     assert np.array_equal(stack.quantize(stack.latent(given * np.float32(pictures.UNIT)), 2), found[:2])
+
+
+@pytest.mark.parametrize("kind", tokenizer.KINDS)
+def test_the_recipe_is_what_made_the_weights_that_ship(kind: str) -> None:
+    """So that one command makes them again; and they are small."""
+    from safetensors import safe_open
+
+    package = Path(narrows.__file__).parent
+    recipe = tomllib.loads((package / "training" / "recipes" / f"{kind}.toml").read_text())
+    assert recipe.pop("trainer") == "tokenizer"
+    options = tokenizer.Options(**recipe).__dict__
+    path = package / "weights" / f"{kind}-{image.MODELS[kind]}.safetensors"
+    with safe_open(path, "np") as file:
+        said = json.loads(file.metadata()["options"])
+    assert said == {name: options[name] for name in options if name not in ("data", "out", "resume")}
+    assert path.stat().st_size < 1_500_000
