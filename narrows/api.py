@@ -10,7 +10,7 @@ import contextlib
 import io
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, TypeAlias, cast
 
 import numpy as np
@@ -28,6 +28,7 @@ from narrows.contracts import (
     StreamingCodec,
     Tokenizer,
     Want,
+    dims_of,
     output_bytes,
 )
 from narrows.errors import CorruptStream, OptionError, SignalError
@@ -243,7 +244,7 @@ def decode_file(
     """Decode a file into another, in the format of its extension or of `extension` (".png").
 
     Both may be binary file objects. Bytes flow from file to file block by block. With `partial` the damage
-    that was met is returned.
+    that was met is returned. OptionError if nothing is there from `start` on.
 
     >>> import narrows, io
     >>> out = io.BytesIO()
@@ -261,8 +262,16 @@ def decode_file(
                     file.write(block.data)
         else:
             signal = decode_reader(stream.reader, want, threads=threads, limits=limits)
+            if start and not replace(stream.header, dims=dims_of(signal)).length:
+                raise OptionError(f"nothing is there from {stream.unit} {start:g} on{_end_of(stream)}")
             files.write(signal, target, extension=extension, force=force)
         return stream.reader.damage
+
+
+def _end_of(stream: Stream) -> str:
+    """`: it ends at 13.6`, where the stream says so."""
+    rate = stream.header.sample_rate_hz if stream.header.media == Media.AUDIO else 1
+    return f": it ends at {stream.header.length / rate:g}" if stream.header.length else ""
 
 
 @dataclass(frozen=True)

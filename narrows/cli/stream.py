@@ -14,9 +14,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from narrows.cli import options
-from narrows.cli.outcome import DONE, NO
+from narrows.cli.outcome import DONE, NO, report
 from narrows.cli.terminal import Terminal, clock, plural, printable
-from narrows.errors import OptionError
+from narrows.errors import OptionError, SignalError, StreamError
 
 if TYPE_CHECKING:
     from narrows.streaming.sources import Source
@@ -60,7 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Run one of the five."""
-    return int(args.run_one(args, terminal))
+    try:
+        return int(args.run_one(args, terminal))
+    except (StreamError, SignalError) as error:
+        return report(terminal, getattr(args, "input", None), error)
 
 
 def _encode(parser: argparse.ArgumentParser) -> None:

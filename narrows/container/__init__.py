@@ -17,7 +17,8 @@ from narrows.container.forms import (
     tags_bytes,
     varint,
 )
-from narrows.container.reader import Reader, Source, meeting
+from narrows.container.order import meeting
+from narrows.container.reader import Reader, Source
 from narrows.container.writer import Writer
 
 __all__ = [

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from narrows.container.forms import CODED, METADATA, ChunkInfo, entry_bytes, varint
-from narrows.contracts import Header, Kind
+from narrows.contracts import Chunk, Header, Kind
 
 
 @dataclass
@@ -96,3 +98,23 @@ class Order:
             if end < header.length and not (self.live or self.holes):
                 return f"coded data of track {track} ends at {end:,} of {header.length:,}"
         return None
+
+
+C = TypeVar("C", Chunk, ChunkInfo)
+
+
+def meeting(infos: Iterable[C], start: int, stop: int) -> list[C]:
+    """TABLEs, and of each group that meets [start, stop) the chunks up to the last that does."""
+    chosen: list[C] = []
+    group: list[C] = []
+    for info in infos:
+        if info.kind == Kind.TABLE:
+            chosen.append(info)
+            continue
+        if info.kind == Kind.DATA:
+            group = []
+        group.append(info)
+        if info.first < stop and info.first + info.count > start:
+            chosen += group
+            group = []
+    return chosen

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
 
 from narrows._core import crc32c
+from narrows.container import resync
 from narrows.container.forms import (
     CODED,
     DIGEST_BYTES,
@@ -20,7 +21,7 @@ from narrows.container.forms import (
     parse_tags,
     read_preamble,
 )
-from narrows.container.order import Order
+from narrows.container.order import Order, meeting
 from narrows.contracts import Chunk, Kind, Want
 from narrows.errors import CorruptStream, LimitExceeded, TruncatedStream, UnsupportedStream
 from narrows.limits import Limits
@@ -151,26 +152,6 @@ def _bare(info: ChunkInfo) -> Chunk:
     return Chunk(b"", info.first, info.count, info.layer, Kind(info.kind), info.track)
 
 
-C = TypeVar("C", Chunk, ChunkInfo)
-
-
-def meeting(infos: Iterable[C], start: int, stop: int) -> list[C]:
-    """TABLEs, and of each group that meets [start, stop) the chunks up to the last that does."""
-    chosen: list[C] = []
-    group: list[C] = []
-    for info in infos:
-        if info.kind == Kind.TABLE:
-            chosen.append(info)
-            continue
-        if info.kind == Kind.DATA:
-            group = []
-        group.append(info)
-        if info.first < stop and info.first + info.count > start:
-            chosen += group
-            group = []
-    return chosen
-
-
 class Walk:
     """A way through the chunks of a reader's file, front to back. Each keeps its own place."""
 
@@ -186,6 +167,7 @@ class Walk:
         self._metadata_bytes = 0
         self._pending: tuple[ChunkInfo, int, int] | None = None
         self._end: int | None = None
+        self._hopeless = False  # no whole chunk follows what is damaged
 
     def peek(self) -> ChunkInfo | None:
         """The next coded chunk, its payload not yet read; None behind END. What is between is taken in."""
@@ -286,7 +268,7 @@ class Walk:
             self.log.append(info)
 
     def _lose(self, error: CorruptStream) -> None:
-        """Go on behind a damaged chunk, if the reader is partial and the chunk's end is known."""
+        """Go on behind a damaged chunk, if the reader is partial: at its end, or where the next is found."""
         if not self.reader.partial:
             if isinstance(error, TruncatedStream):
                 done, header = self.order.ends.get(0, 0), self.reader.header
@@ -298,6 +280,8 @@ class Walk:
         self.order.number += 1
         self.waiting = set(range(len(self.reader.tracks)))
         source = self.reader.input
+        if self.reader.seekable and self._find():
+            return
         if self._end is None or isinstance(error, TruncatedStream) or source.position > self._end:
             self.ended = True
             return
@@ -307,6 +291,27 @@ class Walk:
             self.reader.damage.append(cut)
             self.ended = True
         self.order.position = self._end
+
+    def _find(self) -> bool:
+        """Whether chunks go on elsewhere than where the damaged one says; then that is where to go on."""
+        source, order, tracks = self.reader.input, self.order, self.reader.tracks
+        position, end = source.position, self._end
+
+        def fits(info: ChunkInfo) -> bool:
+            if info.track >= len(tracks) or info.first < order.ends.get(info.track, 0):
+                return False
+            return self.reader.live or info.first + info.count <= tracks[info.track].length
+
+        found = None
+        if not self._hopeless and (end is None or (end != source.size and not resync.is_whole(source, end))):
+            found = resync.next_chunk(source, order.position + 1, fits)
+            self._hopeless = found is None
+        if found is None:
+            source.seek(position)
+            return False
+        self.reader.damage.append(CorruptStream(f"nothing whole up to byte {found:,}", order.position))
+        order.position = found
+        return True
 
     def _other(self, info: ChunkInfo) -> None:
         """Take in a chunk that is not coded data."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import BinaryIO
 
 import numpy as np
@@ -54,7 +55,9 @@ def read(file: BinaryIO, limits: Limits) -> Audio:
             rate = source.samplerate
             tags = {name: text for name in TAGS if (text := getattr(source, name))}
     except (RuntimeError, TypeError) as error:  # LibsndfileError is a RuntimeError
-        raise SignalError(f"sound file: {error}") from error
+        # "Error opening <_io.BufferedReader name='x'>: ..." and what is behind it.
+        text = str(error).rpartition(">: ")[2].removeprefix("Error : ").strip().rstrip(".")
+        raise SignalError(f"a sound file that cannot be read: {text[:1].lower() + text[1:]}") from error
     if not exact:
         if np.isnan(samples).any():
             raise SignalError("sound file with NaN in it")
@@ -75,12 +78,14 @@ def write(audio: Audio, file: BinaryIO, extension: str) -> None:
     )
     import soundfile
 
+    whole = io.BytesIO()  # libsndfile hides what goes wrong in writing
     try:
         channels = audio.samples.shape[1]
-        with soundfile.SoundFile(file, "w", audio.sample_rate_hz, channels, subtype, format=kind) as target:
+        with soundfile.SoundFile(whole, "w", audio.sample_rate_hz, channels, subtype, format=kind) as target:
             for name, text in audio.meta.get("tags", {}).items():
                 if name in TAGS:
                     setattr(target, name, text if isinstance(text, str) else "; ".join(text))
             target.write(audio.samples)
     except (RuntimeError, TypeError, ValueError) as error:
         raise SignalError(f"{extension} cannot hold this sound: {error}") from error
+    file.write(whole.getbuffer())

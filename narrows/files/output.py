@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 _parts: set[Path] = set()
 _NAME_BYTES = 200  # of the target's name inside the part's, so that it stays under the usual limit of 255
+
+
+class _Named(io.FileIO):
+    """A file whose errors in writing carry the name asked for: it is the output's disk that is full."""
+
+    def __init__(self, file: int | Path, mode: str, *, name: str | os.PathLike[str]) -> None:
+        super().__init__(file, mode)
+        self._asked = os.fspath(name)
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = self._asked
+            raise
 
 
 @contextlib.contextmanager
@@ -30,7 +46,7 @@ def atomic(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[Bin
     if mode is not None and stat.S_ISDIR(mode):
         raise IsADirectoryError(21, "Is a directory", os.fspath(path))
     if mode is not None and not stat.S_ISREG(mode):
-        with target.open("wb") as special:
+        with io.BufferedWriter(_Named(target, "w", name=path)) as special:
             yield special
         return
     if mode is not None and not force:
@@ -63,7 +79,7 @@ def live(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[Binar
         if stat.S_ISREG(os.stat(path).st_mode):
             raise
         handle = os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0))  # a pipe or device is meant so
-    with os.fdopen(handle, "wb") as file:
+    with io.BufferedWriter(_Named(handle, "w", name=path)) as file:
         yield file
 
 
@@ -87,7 +103,7 @@ def _open_part(target: Path, path: str | os.PathLike[str]) -> tuple[Path, Binary
     except OSError as error:
         # The caller knows the name asked for, not the part's.
         raise type(error)(error.errno, error.strerror, os.fspath(path)) from None
-    return part, os.fdopen(handle, "w+b")
+    return part, io.BufferedRandom(_Named(handle, "w+", name=path))
 
 
 def _give_name(part: Path, target: Path, path: str | os.PathLike[str], force: bool) -> None:

@@ -112,6 +112,46 @@ def test_partial_gives_what_is_whole_and_exit_1(tmp_path):
     assert err.startswith("narrows: warning: cut.nrws: ")
 
 
+def sound_file(path, seconds=1.0, rate=16_000):
+    time_s = np.arange(round(seconds * rate)) / rate
+    narrows.files.write(narrows.Audio((np.sin(900 * time_s) / 2).astype(np.float32), rate), path)
+    return path
+
+
+@pytest.mark.parametrize("where", ["1", "1.5", "100"])
+@pytest.mark.parametrize("live", [False, True])
+def test_a_part_behind_the_end_is_refused(tmp_path, where, live):
+    sound_file(tmp_path / "a.wav")
+    made = ("stream", "encode", "a.wav", "-o", "a.nrws") if live else ("encode", "a.wav", "-o", "a.nrws")
+    assert run(*made, cwd=tmp_path)[0] == 0
+    code, _, err = run("decode", "a.nrws", "--start", where, "-o", "b.wav", cwd=tmp_path)
+    end = "" if live else ": it ends at 1"
+    assert (code, err) == (2, f"narrows: error: a.nrws: nothing is there from second {where} on{end}\n")
+    assert names(tmp_path) == ["a.nrws", "a.wav"]
+
+
+@pytest.mark.parametrize("command", ["encode", "decode", "stream encode", "stream decode"])
+def test_a_full_disk_is_the_outputs(tmp_path, command):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full")
+    sound_file(tmp_path / "a.wav")
+    assert run("encode", "a.wav", "-o", "a.nrws", cwd=tmp_path)[0] == 0
+    source = "a.wav" if "encode" in command else "a.nrws"
+    code, _, err = run(*command.split(), source, "-o", "/dev/full", cwd=tmp_path)
+    assert (code, err) == (2, "narrows: error: /dev/full: no space left on device\n")
+
+
+def test_a_sound_file_cut_in_its_head_is_named(tmp_path):
+    head = sound_file(tmp_path / "a.wav").read_bytes()[:30]
+    (tmp_path / "cut.wav").write_bytes(head)
+    code, _, err = run("encode", "cut.wav", cwd=tmp_path)
+    assert code == 2
+    assert err.startswith("narrows: error: cut.wav: a sound file that cannot be read: ")
+    assert "<" not in err
+    code, _, err = run("stream", "encode", "cut.wav", "-o", "b.nrws", cwd=tmp_path)
+    assert (code, err) == (2, "narrows: error: cut.wav: the format of a WAV file is cut\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -259,7 +299,7 @@ def test_a_full_disk_leaves_nothing(command, tmp_path):
     try:
         source = "big" if command == "encode" else "big.nrws"
         code, _, err = run(command, source, "-o", "small/out", cwd=tmp_path)
-        assert (code, err) == (2, f"narrows: error: {source}: no space left on device\n")
+        assert (code, err) == (2, "narrows: error: small/out: no space left on device\n")
         assert names(small) == []
     finally:
         subprocess.run(["umount", small], check=True)

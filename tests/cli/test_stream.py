@@ -225,6 +225,24 @@ def test_after_kill_minus_nine_partial_gives_what_is_whole(tmp_path):
     assert back.read_bytes()[:64_000] == second * 2
 
 
+@pytest.mark.parametrize("change", ["deleted", "inserted"])
+def test_partial_goes_on_behind_a_hole_in_the_bytes(tmp_path, change):
+    source, path, back = tmp_path / "a.wav", tmp_path / "a.nrws", tmp_path / "b.wav"
+    source.write_bytes(as_wav(np.arange(14 * 16_000).astype(np.int16)))
+    assert run("encode", source, "--codec", "pcm", "-o", path)[0] == 0
+    data = path.read_bytes()
+    at = 2 * len(data) // 14
+    path.write_bytes(data[:at] + (data[at + 100 :] if change == "deleted" else b"\1" * 9 + data[at:]))
+    assert run("decode", path, "-o", back)[0] == 2
+    back.unlink(missing_ok=True)
+    code, _, errors = run("decode", path, "--partial", "-o", back)
+    assert code == 1, errors
+    assert "nothing whole up to byte" in errors
+    assert "checksum differs" in errors
+    heard = from_wav(back.read_bytes())
+    assert len(heard) >= 12 * 16_000
+
+
 def test_send_and_receive_between_processes(sound, tmp_path):
     """Two seconds over loopback with a simulated network; both sides' statistics agree with its log."""
     source, heard, port = tmp_path / "a.wav", tmp_path / "b.wav", free_port()

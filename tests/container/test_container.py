@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import narrows
-from narrows.container import Reader, Writer, header_bytes, parse_header, preamble, varint
+from narrows.container import Input, Reader, Writer, header_bytes, parse_header, preamble, varint
 from narrows.contracts import DIM_NAMES, Chunk, Header, Kind, Media, Want
 
 
@@ -217,14 +217,56 @@ def test_damage_costs_its_chunk_and_the_parts_behind_it(indexed: bool) -> None:
         assert len(reader.damage) == 1
 
 
-def test_a_lost_length_costs_one_group_with_an_index_and_the_rest_without() -> None:
-    for indexed, left in ((True, [0, 100, 300, 400, 500]), (False, [0, 100])):
+def test_a_lost_length_costs_one_group_of_a_file_and_the_rest_of_a_pipe() -> None:
+    for indexed in (True, False):
         data = stream([100] * 6, indexed=indexed)
         start, _, _ = list(frames(data))[3]
         damaged = data[: start + 1] + b"\x7f" + data[start + 2 :]
-        reader = Reader(damaged, partial=True)
-        assert [c.first for c in reader.source()] == left
+        for file, left in ((damaged, [0, 100, 300, 400, 500]), (Pipe(damaged), [0, 100])):
+            reader = Reader(file, partial=True)
+            assert [c.first for c in reader.source()] == left
+            assert reader.damage
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_bytes_deleted_or_inserted_anywhere_cost_the_chunk_they_hit(live: bool) -> None:
+    out = io.BytesIO()
+    writer = Writer(out, blob(0 if live else 600), live=live)
+    for number in range(6):
+        writer.write(Chunk(bytes(100 * [number]), 100 * number, 100))
+    writer.finish()
+    data = out.getvalue()
+    for number, (begin, body, end) in enumerate(list(frames(data))[1:-1]):
+        for at in (begin, begin + 1, body + 50, end - 2):
+            for changed in (data[:at] + data[at + 7 :], data[:at] + b"\x01\x7f\x01" + data[at:]):
+                reader = Reader(changed, partial=True)
+                found = {chunk.first // 100 for chunk in reader.source()}
+                # A cut at the end takes the head of the next as well.
+                assert set(range(6)) - found <= {number, number + 1}, at
+                assert reader.damage
+                again = Reader(changed, partial=True).source().covering(Want(start=50, stop=600))
+                assert {chunk.first // 100 for chunk in again} <= found
+
+
+def test_looking_for_the_next_chunk_is_bounded_whatever_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    digest, taken = Input.digest, 0
+
+    def counted(self: Input, count: int) -> None:
+        nonlocal taken
+        taken += count
+        digest(self, count)
+
+    monkeypatch.setattr(Input, "digest", counted)
+    head = stream([100] * 6)
+    start, _, _ = list(frames(head))[1]
+    # Each of these may begin a chunk of many bytes.
+    for filling in (b"\x01\xff\x07\x00\x00\x01", b"\x01\x80\x08\x00\x00\x01\x01", b"\x7f\x01"):
+        data = head[:start] + filling * (60_000 // len(filling))
+        taken = 0
+        reader = Reader(data, partial=True)
+        assert list(reader.source()) == []
         assert reader.damage
+        assert taken <= 2 * 9 * len(data)  # the reader looks once, its source once more
 
 
 def test_limits_are_named_with_what_raises_them() -> None:
