@@ -83,7 +83,7 @@ int RateControl::pressure(uint64_t asked, const Means& means) const {
     for (size_t ahead = window_; ahead > 0; --ahead) {
         // The last packets and the next `ahead`, of which this is the first, make a window.
         const int64_t louder = ((static_cast<int64_t>(asked) - static_cast<int64_t>(means.mean)) >> 8) * reach_[ahead] >> 8;
-        const auto each = static_cast<uint64_t>(static_cast<int64_t>(means.mean) + louder / static_cast<int64_t>(ahead));
+        const auto each = static_cast<uint64_t>(std::max<int64_t>(static_cast<int64_t>(means.mean) + louder / static_cast<int64_t>(ahead), 0));
         const uint64_t whole = budget_ * (window_ * fill_ + ahead * more_) / 100;
         const uint64_t left = (whole - std::min(whole, sum)) / ahead;
         most = std::max(most, log_of(each) - log_of(std::max(left - std::min(left, least_), budget_ / 4 / ahead)));
