@@ -248,7 +248,7 @@ void prices_decide_what_is_coded() {
         const AudioTables& tables = *kModel->tables;
         const Steps steps{4'200, 13, tables.steps.data()};
         Analysis analysis(layout, 2);
-        Quantizer quantizer(tables, layout);
+        Shares shares;
         const Samples samples = sound(c, 0.6);
         const size_t length = 2 * layout.frame();
         std::vector<Spectrum> spectra;
@@ -260,12 +260,24 @@ void prices_decide_what_is_coded() {
             Frame frame;
             const auto bytes_of_levels = [&](const Spectrum& s) {
                 Writing coder;
-                quantizer.run(s, steps, history, frame);
+                round_to(layout, s, steps, frame, shares);
                 for (size_t channel = 0; channel < 2; ++channel) code_envelope(coder, tables, layout, frame, channel, history);
                 return coder.finish().size();
             };
             nearest_bytes += bytes_of_levels(spectra[0]);
             chosen_bytes += bytes_of_levels(chosen);
+            // What is chosen on the way is what the bytes say.
+            Choosing choosing(shares);
+            History written, read;
+            (void)code_frame(choosing, tables, layout, steps, frame, written);
+            const auto bytes = choosing.finish();
+            Reading reading(bytes);
+            Frame heard;
+            heard.channels = 2;
+            CHECK(code_frame(reading, tables, layout, steps, heard, read));
+            for (size_t channel = 0; channel < 2; ++channel) {
+                CHECK(std::equal(heard.channel[channel].q.begin(), heard.channel[channel].q.begin() + static_cast<ptrdiff_t>(layout.frame()), frame.channel[channel].q.begin()));
+            }
             for (size_t channel = 0; channel < 2; ++channel) {
                 for (size_t b = 0; b < layout.bands; ++b) {
                     const int level = chosen.level[channel][b], log = chosen.log[channel][b];

@@ -36,7 +36,6 @@ struct AudioEncoder::Impl {
     size_t channels;
     const Layout& layout;
     Analysis analysis;
-    Quantizer quantizer;
     std::optional<Resampler> resampler;
     AudioSamples* samples = nullptr;
 
@@ -49,9 +48,10 @@ struct AudioEncoder::Impl {
     int last_offset = 0;            // of a constant rate
     std::optional<RateControl> control;  // of another
     uint64_t sampled = 0;
+    Shares shares;                  // of the frame that is coded
 
     Impl(std::shared_ptr<const AudioModel> m, const AudioFormat& f, const AudioRate& r, uint32_t hz, size_t c)
-        : model(std::move(m)), format(f), rate(r), signal_hz(hz), channels(c), layout(layout_of(f.rate_hz)), analysis(layout, c), quantizer(*model->tables, layout) {
+        : model(std::move(m)), format(f), rate(r), signal_hz(hz), channels(c), layout(layout_of(f.rate_hz)), analysis(layout, c) {
         if (hz != f.rate_hz) resampler.emplace(hz, f.rate_hz, c);
         if (r.bytes_256 != 0 && !r.constant) control.emplace(r.bytes_256, f.packet_frames, c);
     }
@@ -59,23 +59,35 @@ struct AudioEncoder::Impl {
     size_t groups() const noexcept { return (channels + 1) / 2; }
     Steps steps(int offset) const noexcept { return {static_cast<int>(format.step) + 32 * offset, static_cast<int>(format.gamma), model->tables->steps.data()}; }
 
-    template <class Coder>
-    void code(Coder& coder, int offset) {
+    std::vector<uint8_t> write(int offset) {
+        Choosing coder(shares);
         uint32_t count = static_cast<uint32_t>(spectra.size() / groups());
         code_head(coder, *model->tables, format.packet_frames, format.varying, count, offset);
         std::vector<History> history(groups());
         Frame frame;
         for (size_t i = 0; i < spectra.size(); ++i) {
-            quantizer.run(spectra[i], steps(offset), history[i % groups()], frame);
+            round_to(layout, spectra[i], steps(offset), frame, shares);
             (void)code_frame(coder, *model->tables, layout, steps(offset), frame, history[i % groups()]);
         }
-    }
-
-    std::vector<uint8_t> write(int offset) {
-        Writing coder;
-        code(coder, offset);
         auto bytes = coder.finish();
         return bytes.empty() ? std::vector<uint8_t>(1) : bytes;
+    }
+
+    // Records the decisions of a packet at the format's step, as they are coded.
+    void sample() {
+        Sampling coder(*model->tables, *samples);
+        uint32_t count = static_cast<uint32_t>(spectra.size() / groups());
+        int offset = 0;
+        code_head(coder, *model->tables, format.packet_frames, format.varying, count, offset);
+        std::vector<History> history(groups());
+        Frame frame;
+        for (size_t i = 0; i < spectra.size(); ++i) {
+            round_to(layout, spectra[i], steps(0), frame, shares);
+            Choosing choosing(shares);
+            History before = history[i % groups()];
+            (void)code_frame(choosing, *model->tables, layout, steps(0), frame, before);
+            (void)code_frame(coder, *model->tables, layout, steps(0), frame, history[i % groups()]);
+        }
     }
 
     // 256 log2 of a size.
@@ -208,10 +220,7 @@ struct AudioEncoder::Impl {
         const size_t count = spectra.size() / groups();
         for (size_t i = 0; i < spectra.size(); ++i)
             choose_levels(*model->tables, layout, i < groups() ? nullptr : &spectra[i - groups()], spectra[i]);
-        if (samples && sampled++ % samples->every == 0) {
-            Sampling coder(*model->tables, *samples);
-            code(coder, 0);
-        }
+        if (samples && sampled++ % samples->every == 0) sample();
         const bool silent = std::all_of(spectra.begin(), spectra.end(), [](const Spectrum& s) { return s.silent(); });
         int coarse = kCoarser;
         if (rate.bytes_256 == 0) {

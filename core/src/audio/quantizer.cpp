@@ -7,15 +7,11 @@ namespace narrows::audio {
 
 namespace {
 
-// What a bit is worth in 1/256 of (1/256 step)^2: .07 of a squared step.
-constexpr int64_t kBitWorth = 18;
 // What it is to miss a level by all of 4.5 dB, in bits, of speech and of music; it grows with the square.
 constexpr int64_t kSpeechLevelWorth = 10, kMusicLevelWorth = 4;
 constexpr size_t kPaths = 4;  // ways through the levels of a frame that are followed at once
 // From this share of a step on a magnitude that no price is asked for is rounded up to 2 and above, 1/2^16.
 constexpr uint64_t kRounding = 28'836;   // 2^16 (1 - .56)
-constexpr int kMostPriced = 12;          // larger magnitudes are rounded
-constexpr int kPlayed = 13;              // a magnitude is heard so much nearer to zero, 1/256 step: format.md, "Samples"
 
 constexpr int64_t price_of(uint32_t probability) noexcept { return cost_256(probability, 16); }
 
@@ -38,51 +34,6 @@ class Pricing {
 struct Path {
     std::array<uint8_t, kMaxBands> level{};
     int64_t sum;
-};
-
-// Runs through the coefficients of a channel as a coder does, and chooses each by error and price, given those before.
-class Choosing {
-   public:
-    static constexpr bool kDecodes = false, kChooses = true;
-    explicit Choosing(const uint32_t* shares) : shares_(shares) {}
-
-    bool decide(const BandEntries& entries, size_t, bool some) {
-        const uint32_t one = probability(entries.logit(0));
-        saved_ = -kBitWorth * (price_of(one) - price_of(65'536 - one));
-        return some;
-    }
-    // Coefficient i of the channel, which plain rounding makes `value`.
-    template <class Row>
-    NARROWS_INLINE int32_t choose(const Row& row, uint32_t shift, size_t i, int32_t value) {
-        const auto share = static_cast<int64_t>(shares_[i]);
-        const auto most = static_cast<int>((share + 128) >> 8);
-        if (shift != 0 || most > kMostPriced) {
-            saved_ += share * share;
-            return value;
-        }
-        int64_t least = 0, price = 0;  // price: of the decisions up to k
-        int chosen = 0;
-        for (int k = 0; k <= most; ++k) {
-            const uint32_t further = row.chance(static_cast<size_t>(k));
-            if (k == 0 || k + 1 >= most) {
-                const int64_t error = share - (k ? 256 * k - kPlayed : 0);
-                const int64_t sum = error * error + kBitWorth * (price + price_of(65'536 - further) + (k ? 256 : 0));
-                if (k == 0 || sum < least) {
-                    least = sum;
-                    chosen = k;
-                }
-            }
-            if (k < most) price += price_of(further);
-        }
-        saved_ += share * share - least;
-        return value < 0 ? -chosen : chosen;
-    }
-    // Whether the last band's coefficients are worth more than none.
-    bool worth() const noexcept { return saved_ >= 0; }
-
-   private:
-    const uint32_t* shares_;
-    int64_t saved_ = 0;  // against an empty band, in squared 1/256 steps
 };
 
 }  // namespace
@@ -130,39 +81,31 @@ void choose_levels(const AudioTables& tables, const Layout& layout, const Spectr
     }
 }
 
-void Quantizer::round(const Spectrum& s, const Steps& steps, size_t channel, Channel& out) {
-    const Layout& layout = *layout_;
-    out.level = s.level[channel];
-    for (size_t b = 0; b < layout.bands; ++b) {
-        const int log = steps.log_of(b, out.level[b]);
-        const bool holds = out.level[b] && can_hold(level_log(out.level[b]) - log, layout.width(b) * layout.transforms);
-        // |c| 16 / step_16 as a product; |c| < 2^30, step_16 >= 2^10.
-        const uint64_t inverse = (uint64_t{1} << 36) / exp2_16(static_cast<uint32_t>(log));
-        for (size_t t = 0; t < layout.transforms; ++t) {
-            for (size_t i = t * layout.size + layout.edges[b]; i < t * layout.size + layout.edges[b + 1]; ++i) {
-                const int32_t c = s.c[channel][i];
-                const uint64_t share = static_cast<uint64_t>(c < 0 ? -int64_t{c} : c) * inverse;  // 1/2^32 step
-                uint64_t q = 0;
-                if (holds && share >> 31) q = std::max<uint64_t>((share + (kRounding << 16)) >> 32, 1);
-                const auto magnitude = static_cast<int32_t>(std::min<uint64_t>(q, kMaxQuantized));
-                out.q[i] = c < 0 ? -magnitude : magnitude;
-                shares_[channel][i] = static_cast<uint32_t>(std::min<uint64_t>(share >> 24, 1u << 24));
-            }
-        }
-    }
-}
-
-void Quantizer::run(const Spectrum& s, const Steps& steps, const History& history, Frame& frame) {
+void round_to(const Layout& layout, const Spectrum& s, const Steps& steps, Frame& frame, Shares& shares) {
     frame.channels = s.channels;
     frame.transient = s.transient;
     frame.silent = s.silent();
     frame.stereo = s.stereo;
-    std::array<std::array<Magnitudes, kMaxTransforms>, 2> magnitudes;
     for (size_t channel = 0; channel < s.channels; ++channel) {
-        round(s, steps, channel, frame.channel[channel]);
-        if (frame.silent) continue;
-        Choosing choosing(shares_[channel].data());
-        (void)code_coefficients(choosing, *tables_, *layout_, steps, frame, channel, magnitudes, history);
+        Channel& out = frame.channel[channel];
+        out.level = s.level[channel];
+        for (size_t b = 0; b < layout.bands; ++b) {
+            const int log = steps.log_of(b, out.level[b]);
+            const bool holds = out.level[b] && can_hold(level_log(out.level[b]) - log, layout.width(b) * layout.transforms);
+            // |c| 16 / step_16 as a product; |c| < 2^30, step_16 >= 2^10.
+            const uint64_t inverse = (uint64_t{1} << 36) / exp2_16(static_cast<uint32_t>(log));
+            for (size_t t = 0; t < layout.transforms; ++t) {
+                for (size_t i = t * layout.size + layout.edges[b]; i < t * layout.size + layout.edges[b + 1]; ++i) {
+                    const int32_t c = s.c[channel][i];
+                    const uint64_t share = static_cast<uint64_t>(c < 0 ? -int64_t{c} : c) * inverse;  // 1/2^32 step
+                    uint64_t q = 0;
+                    if (holds && share >> 31) q = std::max<uint64_t>((share + (kRounding << 16)) >> 32, 1);
+                    const auto magnitude = static_cast<int32_t>(std::min<uint64_t>(q, kMaxQuantized));
+                    out.q[i] = c < 0 ? -magnitude : magnitude;
+                    shares[channel][i] = static_cast<uint32_t>(std::min<uint64_t>(share >> 24, 1u << 24));
+                }
+            }
+        }
     }
 }
 

@@ -294,11 +294,11 @@ bool code_band(Coder& shared_coder, const int16_t* base, const Layout& layout, O
         int32_t value = q[i];
         if constexpr (Coder::kChooses) {
             value = coder.choose(row, outline.shift[i], t * layout.size + i, value);
-        } else {
-            sound = code_value(coder, row, outline.shift[i], value);
-            if (!sound) break;
+            q[i] = value;
         }
-        if constexpr (Coder::kDecodes || Coder::kChooses) q[i] = value;
+        sound = code_value(coder, row, outline.shift[i], value);
+        if (!sound) break;
+        if constexpr (Coder::kDecodes) q[i] = value;
         if (value == 0) continue;
         const uint32_t magnitude = static_cast<uint32_t>(std::abs(value));
         own[i] = static_cast<uint16_t>(std::min(magnitude, 65535u));
@@ -323,6 +323,7 @@ bool code_coefficients(Coder& coder, const AudioTables& tables, const Layout& la
     static constexpr Magnitudes kNone{};
     Channel& data = frame.channel[channel];
     Outline outline(layout, steps, data.level);
+    if constexpr (Coder::kChooses) coder.begin_channel(channel);
     const size_t split = frame.transient ? layout.splits : 0;
     for (size_t t = 0; t < layout.transforms; ++t) {
         Magnitudes& all = magnitudes[channel][t];
@@ -340,6 +341,7 @@ bool code_coefficients(Coder& coder, const AudioTables& tables, const Layout& la
         size_t below = 0;
         for (size_t b = 0; b < layout.bands; ++b) {
             bool some = outline.holds[b];
+            [[maybe_unused]] BandEntries entries;
             if (some) {
                 // Whether the band has more than zeros.
                 if constexpr (!Coder::kDecodes) {
@@ -350,12 +352,16 @@ bool code_coefficients(Coder& coder, const AudioTables& tables, const Layout& la
                 const int total = 2 * outline.over[b] + static_cast<int>(log2_256(static_cast<uint32_t>(layout.width(b))));
                 const size_t before = split ? 0 : filled(earlier, layout, b);
                 const size_t other = nearby.other ? 1 + filled(nearby.other, layout, b) : 0;
-                BandEntries entries;
                 entries.at = {band_base + kBandStarts[0] + clamped((total + 640) >> 6, 0, 47),
                               band_base + kBandStarts[1] + ((b * 2 + t) * 4 + below),
                               band_base + kBandStarts[2] + ((before * 4 + below) * 5 + other),
                               band_base + kBandStarts[3] + static_cast<size_t>(outline.neighbors[b] / 3)};
-                some = coder.decide(entries, 0, some);
+                if constexpr (Coder::kChooses) {
+                    if (some) coder.begin_band(entries, layout.width(b));
+                    else coder.decide(entries, 0, false);
+                } else {
+                    some = coder.decide(entries, 0, some);
+                }
             }
             if (!some) {
                 if constexpr (Coder::kDecodes) std::fill(q + layout.edges[b], q + layout.edges[b + 1], 0);
@@ -372,7 +378,7 @@ bool code_coefficients(Coder& coder, const AudioTables& tables, const Layout& la
                                             : code_band<false, false>(coder, base, layout, outline, b, t, nearby, own, q);
             if (!sound) return false;
             if constexpr (Coder::kChooses) {
-                if (!coder.worth()) {
+                if (!coder.end_band(entries)) {
                     std::fill(q + layout.edges[b], q + layout.edges[b + 1], 0);
                     std::fill(own + layout.edges[b], own + layout.edges[b + 1], uint16_t{0});
                     outline.energy[b] = energy;
