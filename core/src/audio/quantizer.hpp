@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "audio/analysis.hpp"
@@ -67,11 +69,12 @@ class Choosing {
     bool end_band(const BandEntries& entries) {
         const bool worth = saved_ >= 0 && some_;
         decide(entries, 0, worth);
-        for (size_t i = 0; worth && i < count_; ++i) {
-            const Held& held = held_[i];
-            if (held.what & kRaw) encoder_.encode_raw(held.value, held.what & ~kRaw);
-            else encoder_.encode_bit(held.value != 0, held.what);
+        RangeEncoder encoder = std::move(encoder_);  // a local one stays in registers
+        for (const Held& held : std::span(held_).first(worth ? count_ : 0)) {
+            if (held.what & kRaw) encoder.encode_raw(held.value, held.what & ~kRaw);
+            else encoder.encode_bit(held.value != 0, held.what);
         }
+        encoder_ = std::move(encoder);
         holds_ = false;
         return worth;
     }
