@@ -152,7 +152,8 @@ struct AudioEncoder::Impl {
                 step = std::max(step, slope.against(log_of(bytes.size()) - log_of(allowed)) + hurry);
             }
             const int next = std::clamp(guess + step, low + 1, kLargestOffset);
-            if (next == guess) break;
+            // A third coding gains nothing in music, whose packets cost more time and differ less.
+            if (next == guess || (layout.splits && pass > 1 && !best.empty())) break;
             guess = next;
         }
         if (best.empty()) return squeeze(offset, low, allowed);
