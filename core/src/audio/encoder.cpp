@@ -152,8 +152,9 @@ struct AudioEncoder::Impl {
                 step = std::max(step, slope.against(log_of(bytes.size()) - log_of(allowed)) + hurry);
             }
             const int next = std::clamp(guess + step, low + 1, kLargestOffset);
-            // A third coding gains nothing in music, whose packets cost more time and differ less.
-            if (next == guess || (layout.splits && pass > 1 && !best.empty())) break;
+            // A third coding gains nothing in live music, whose packets cost more time and differ less.
+            const bool enough = layout.splits && format.packet_frames == 1 && pass > 1 && !best.empty();
+            if (next == guess || enough) break;
             guess = next;
         }
         if (best.empty()) return squeeze(offset, low, allowed);
