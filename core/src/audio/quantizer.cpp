@@ -5,23 +5,32 @@
 
 namespace narrows::audio {
 
+// kLogistic is a constant: it stands before this is made.
+const Prices kPrices = [] {
+    Prices prices;
+    for (size_t i = 0; i < prices.yes.size(); ++i) {
+        const uint32_t one = kLogistic.squash[i];
+        prices.yes[i] = static_cast<uint16_t>(price_of(one));
+        prices.no[i] = static_cast<uint16_t>(price_of(65'536 - one));
+    }
+    return prices;
+}();
+
 namespace {
 
 // What it is to miss a level by all of 4.5 dB, in bits, of speech and of music; it grows with the square.
 constexpr int64_t kSpeechLevelWorth = 10, kMusicLevelWorth = 4;
 constexpr size_t kPaths = 4;  // ways through the levels of a frame that are followed at once
 // From this share of a step on a magnitude that no price is asked for is rounded up to 2 and above, 1/2^16.
-constexpr uint64_t kRounding = 28'836;   // 2^16 (1 - .56)
-
-constexpr int64_t price_of(uint32_t probability) noexcept { return cost_256(probability, 16); }
+constexpr uint64_t kRounding = 28'836;  // 2^16 (1 - .56)
 
 // Sums the prices of decisions, 1/256 bit.
 class Pricing {
    public:
     static constexpr bool kDecodes = false;
     bool decide(const EnvelopeEntries& entries, size_t decision, bool value) {
-        const uint32_t one = probability(entries.logit(decision));
-        price_ += price_of(value ? one : 65'536 - one);
+        const auto place = static_cast<size_t>(std::clamp(entries.logit(decision), -kLogitMax, kLogitMax) + kSquashMax);
+        price_ += value ? kPrices.yes[place] : kPrices.no[place];
         return value;
     }
     int64_t price() const noexcept { return price_; }

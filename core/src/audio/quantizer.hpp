@@ -25,6 +25,13 @@ using Shares = std::array<std::array<uint32_t, kMaxFrame>, 2>;
 // What a frame holds at these steps by rounding, and the share of a step that each coefficient is, 1/256.
 void round_to(const Layout& layout, const Spectrum& s, const Steps& steps, Frame& frame, Shares& shares);
 
+// What decisions cost, 1/256 bit, by where their probabilities stand in the logistic table.
+struct Prices {
+    std::array<uint16_t, 2 * kSquashMax + 1> yes, no;
+};
+extern const Prices kPrices;
+constexpr int64_t price_of(uint32_t probability) noexcept { return cost_256(probability, 16); }
+
 // Writes a frame and chooses its coefficients on the way: each by its error and its price, given those before; a band
 // that is not worth its bits is emptied. The frame holds what was chosen.
 class Choosing {
@@ -88,15 +95,14 @@ class Choosing {
             some_ = true;
             return value;
         }
-        const uint32_t some = row.chance(0);
-        int64_t least = share * share + kBitWorth * price_of(65'536 - some);
+        int64_t least = share * share + kBitWorth * no_price(row, 0);
         int chosen = 0;
         int64_t price = 256;  // of the sign and "more than j" so far
         for (int k = 1; k <= most; ++k) {
-            price += price_of(row.chance(static_cast<size_t>(k - 1)));
+            price += yes_price(row, static_cast<size_t>(k - 1));
             if (k + 1 < most) continue;
             const int64_t error = share - (256 * k - kPlayed);
-            const int64_t sum = error * error + kBitWorth * (price + price_of(65'536 - row.chance(static_cast<size_t>(k))));
+            const int64_t sum = error * error + kBitWorth * (price + no_price(row, static_cast<size_t>(k)));
             if (sum < least) {
                 least = sum;
                 chosen = k;
@@ -117,7 +123,15 @@ class Choosing {
     static constexpr int64_t kBitWorth = 18;
     static constexpr int kMostPriced = 12;  // larger magnitudes are rounded
     static constexpr int kPlayed = 13;      // a magnitude is heard so much nearer to zero, 1/256 step: format.md, "Samples"
-    static constexpr int64_t price_of(uint32_t probability) noexcept { return cost_256(probability, 16); }
+
+    template <class Row>
+    NARROWS_INLINE static int64_t yes_price(const Row& row, size_t decision) noexcept {
+        return decision < kLanes ? kPrices.yes[row.place(decision)] : price_of(row.chance(decision));
+    }
+    template <class Row>
+    NARROWS_INLINE static int64_t no_price(const Row& row, size_t decision) noexcept {
+        return decision < kLanes ? kPrices.no[row.place(decision)] : price_of(65'536 - row.chance(decision));
+    }
 
     RangeEncoder encoder_;
     const uint32_t* shares_;

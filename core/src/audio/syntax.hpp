@@ -261,9 +261,13 @@ struct Contexts {
         Lanes places;
         NARROWS_INLINE uint32_t chance(size_t decision) const noexcept {
             if (decision >= kLanes) [[unlikely]] return contexts.late(i, spare, decision);
+            return kLogistic.squash[place(decision)];
+        }
+        // Of one of the first: where its probability stands.
+        NARROWS_INLINE size_t place(size_t decision) const noexcept {
             uint16_t at[kLanes];
             std::memcpy(at, &places, sizeof at);
-            return kLogistic.squash[at[decision]];
+            return at[decision];
         }
         CoefficientEntries entries() const noexcept { return contexts.at(i, spare); }
     };
