@@ -26,7 +26,7 @@ from narrows.transforms import packet
 KINDS = ("vae", "wae", "vq", "bsq", "walloc")
 MODELS: Mapping[str, str] = {
     "vae": "682340e76d44d31b",
-    "wae": "cea64edfa3282abf",
+    "wae": "9d2836cdea681629",
     "vq": "c4af59f87af999fe",
     "bsq": "a9bda25ee06bb3b6",
     "walloc": "d7a9fe9c40dc4847",
