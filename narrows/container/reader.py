@@ -168,6 +168,7 @@ class Walk:
         self._pending: tuple[ChunkInfo, int, int] | None = None
         self._end: int | None = None
         self._hopeless = False  # no whole chunk follows what is damaged
+        self._work: resync.Work | None = None
 
     def peek(self) -> ChunkInfo | None:
         """The next coded chunk, its payload not yet read; None behind END. What is between is taken in."""
@@ -296,6 +297,7 @@ class Walk:
         """Whether chunks go on elsewhere than where the damaged one says; then that is where to go on."""
         source, order, tracks = self.reader.input, self.order, self.reader.tracks
         position, end = source.position, self._end
+        work = self._work = self._work or resync.Work(source)
 
         def fits(info: ChunkInfo) -> bool:
             if info.track >= len(tracks) or info.first < order.ends.get(info.track, 0):
@@ -303,8 +305,8 @@ class Walk:
             return self.reader.live or info.first + info.count <= tracks[info.track].length
 
         found = None
-        if not self._hopeless and (end is None or (end != source.size and not resync.is_whole(source, end))):
-            found = resync.next_chunk(source, order.position + 1, fits)
+        if not self._hopeless and (end is None or (end != source.size and not resync.is_whole(source, end, work))):
+            found = resync.next_chunk(source, order.position + 1, fits, work)
             self._hopeless = found is None
         if found is None:
             source.seek(position)

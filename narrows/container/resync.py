@@ -11,13 +11,30 @@ from narrows.errors import CorruptStream
 
 _BLOCK_BYTES = 1 << 20
 _KINDS = re.compile(bytes([*b"[", Kind.DATA, Kind.END, *b"]"]))
-# Checksums are taken of at most so many times the file's bytes, whatever it looks like.
+# Checksums are taken of at most so many times the file's bytes in all, whatever it looks like.
 _MOST_TIMES = 8
 
 
-def is_whole(source: Input, offset: int) -> bool:
-    """Whether a chunk of any kind with the right checksum stands at `offset` of a file that seeks."""
+class Work:
+    """How many more bytes checksums may be taken of, of one file however many holes it has."""
+
+    def __init__(self, source: Input) -> None:
+        self.left = _MOST_TIMES * (source.size or 0)
+
+    def take(self, count: int) -> bool:
+        """Whether `count` bytes more are allowed; they count."""
+        self.left -= count
+        return self.left >= 0
+
+
+def is_whole(source: Input, offset: int, work: Work) -> bool:
+    """Whether a chunk of any kind with the right checksum stands at `offset` of a file that seeks.
+
+    False where the work is done that was allowed.
+    """
     try:
+        if not work.take(_head(source, offset, digest=False).length):
+            return False
         _head(source, offset)
         source.check("", offset)
     except CorruptStream:
@@ -25,12 +42,13 @@ def is_whole(source: Input, offset: int) -> bool:
     return True
 
 
-def next_chunk(source: Input, start: int, fits: Callable[[ChunkInfo], bool]) -> int | None:
+def next_chunk(
+    source: Input, start: int, fits: Callable[[ChunkInfo], bool], work: Work
+) -> int | None:
     """The first byte from `start` on where a whole DATA stands that `fits`, or END at the end of the file.
 
     None if there is none, or none was found before the work allowed was done.
     """
-    left = _MOST_TIMES * (source.size or 0)
     for offset in _candidates(source, start):
         try:
             info = _head(source, offset, digest=False)
@@ -44,13 +62,10 @@ def next_chunk(source: Input, start: int, fits: Callable[[ChunkInfo], bool]) -> 
                 )
         except CorruptStream:
             continue
-        if not possible:
-            continue
-        left -= info.length
-        if left < 0:
-            return None
-        if is_whole(source, offset):
+        if possible and is_whole(source, offset, work):
             return offset
+        if work.left < 0:
+            return None
     return None
 
 

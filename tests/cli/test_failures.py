@@ -112,6 +112,19 @@ def test_partial_gives_what_is_whole_and_exit_1(tmp_path):
     assert err.startswith("narrows: warning: cut.nrws: ")
 
 
+def test_partial_leaves_out_the_chunk_of_a_flipped_bit(tmp_path):
+    given = np.random.default_rng(3).bytes(9_500_000)
+    changed = bytearray(narrows.encode(given))
+    changed[5_000_000] ^= 1
+    (tmp_path / "a.nrws").write_bytes(changed)
+    code, _, err = run("decode", "a.nrws", "--partial", "-o", "out", cwd=tmp_path)
+    assert code == 1
+    assert err.startswith("narrows: warning: a.nrws: ")
+    left = (tmp_path / "out").read_bytes()
+    assert given.startswith(left[:4_000_000])
+    assert given.endswith(left[-1_000_000:])
+
+
 def sound_file(path, seconds=1.0, rate=16_000):
     time_s = np.arange(round(seconds * rate)) / rate
     narrows.files.write(narrows.Audio((np.sin(900 * time_s) / 2).astype(np.float32), rate), path)

@@ -269,6 +269,34 @@ def test_looking_for_the_next_chunk_is_bounded_whatever_the_bytes(monkeypatch: p
         assert taken <= 2 * 9 * len(data)  # the reader looks once, its source once more
 
 
+def test_many_holes_take_no_more_work_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    digest, taken = Input.digest, 0
+
+    def counted(self: Input, count: int) -> None:
+        nonlocal taken
+        taken += count
+        digest(self, count)
+
+    monkeypatch.setattr(Input, "digest", counted)
+    out = io.BytesIO()
+    writer = Writer(out, blob(400 * 10))
+    for number in range(400):
+        writer.write(Chunk(bytes(10), 10 * number, 10))
+    writer.finish()
+    data = out.getvalue()
+    pieces, at = [], 0
+    for begin, body, end in list(frames(data))[1:-1:2]:
+        # In each damaged chunk, heads of what may be chunks of half of the rest.
+        rest = (len(data) - end) // 2
+        heads = (b"\x01" + bytes([rest & 127 | 128, rest >> 7]) + b"\x00\x9f\x1f\x01") * 6
+        pieces += [data[at:begin], data[begin:body], b"\xff" + heads, data[body + 1 : end]]
+        at = end
+    changed = b"".join(pieces) + data[at:]
+    reader = Reader(changed, partial=True)
+    assert list(reader.source())
+    assert taken <= 2 * 10 * len(changed)
+
+
 def test_limits_are_named_with_what_raises_them() -> None:
     data = stream([100] * 6)
     at = next(end for _, _, end in frames(data))

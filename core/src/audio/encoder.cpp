@@ -126,6 +126,7 @@ struct AudioEncoder::Impl {
                 low = guess;
             }
             const int hurry = pass + 1 == kPasses && best.empty() ? 2 : 0;  // the last pass had better fit
+            if (high - low <= 1) break;
             guess += excess > 0 ? slope.against(excess) + hurry : (excess * slope.tenths - 640) / 2560;
             guess = std::clamp(guess, low + 1, high - 1);
         }
@@ -151,6 +152,7 @@ struct AudioEncoder::Impl {
                 const int hurry = pass + 1 == kPasses && best.empty() ? 2 : 0;
                 step = std::max(step, slope.against(log_of(bytes.size()) - log_of(allowed)) + hurry);
             }
+            if (low == kLargestOffset) break;
             const int next = std::clamp(guess + step, low + 1, kLargestOffset);
             // A third coding gains nothing in live music, whose packets cost more time and differ less.
             const bool enough = layout.splits && format.packet_frames == 1 && pass > 1 && !best.empty();
