@@ -70,6 +70,9 @@ class IntegerLayer:
             raise ModelError("an integer layer's kind, shift, slope or bounds are out of range")
         if self.kind == SHUFFLE:
             return
+        shape = self.weight.shape
+        if len(shape) != (2 if self.kind == LINEAR else 4) or shape[2:3] != shape[3:] or 0 in shape:
+            raise ModelError("an integer layer's weight has another shape")
         bound = self.largest_sum
         factor = int(np.abs(self.multiplier).max(initial=0))
         if bound >= 2**53 or bound * factor >= 2**62 or max(-self.low, self.high) > _INT32:
@@ -160,6 +163,9 @@ class IntegerNetwork:
             layer.check()
             if i and layer.most < reaches:
                 raise ModelError("a layer may meet larger inputs than it was checked for")
+            before = layers[i - 1] if i else layer
+            if i and before.kind == layer.kind in (CONV, LINEAR) and layer.weight.shape[1] != len(before.weight):
+                raise ModelError("a layer takes other channels than the one before gives")
             reaches = layer.most if layer.kind == SHUFFLE else max(-layer.low, layer.high)
         if not layers:
             raise ModelError("a network has a layer or more")

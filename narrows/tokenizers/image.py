@@ -34,6 +34,7 @@ MODELS: Mapping[str, str] = {
 """The weights by which each encodes; a stream names its own."""
 
 LEVELS, CELL = 3, 8
+PLANES = 3 * 4**LEVELS
 INPUT_BITS = 2  # of fractions of an 8-bit level, in what encoders read
 LATENT_BITS = 6  # of fractions of a latent, in what decoders read
 OUTPUT_BITS = 6  # of fractions of an 8-bit level, in what decoders give
@@ -84,9 +85,27 @@ class Stack:
             feedback = arrays.get("feedback", np.zeros((channels, channels), np.int16)).astype(np.int64)
             if feedback.shape != (channels, channels):
                 raise ValueError("the feedback has another shape")
-            return cls(kind, channels, (low, high), encoder, decoder, code, _prior(arrays), feedback)
+            stack = cls(kind, channels, (low, high), encoder, decoder, code, _prior(arrays), feedback)
+            stack._check_shapes()
+            return stack
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ModelError(f"no image tokenizer is in these arrays: {error!r}") from None
+
+    def _check_shapes(self) -> None:
+        """Raise ValueError where networks, code or rates do not fit each other."""
+        sides = ((self.encoder, PLANES, self.channels), (self.decoder, self.channels, PLANES))
+        for networks, inputs, outputs in sides:
+            for network in networks:
+                if (network.layers[0].weight.shape[1], network.layers[-1].weight.shape[0]) != (inputs, outputs):
+                    raise ValueError("a network's first or last layer has another shape")
+        shape = self.code.shape
+        if self.kind == "vq":
+            if len(shape) != 3 or shape[2] != self.channels or shape[1] & (shape[1] - 1) or self.id_bits > _MOST_ID_BITS:
+                raise ValueError("the code is [stages, a power of two, channels]")
+        elif shape != ((32 * MOST_SYMBOL + 1,) if self.kind == "walloc" else (0,)):
+            raise ValueError("the code has another shape")
+        for rate in self.rates:
+            self.check_rate(rate)
 
     @property
     def is_binary(self) -> bool:

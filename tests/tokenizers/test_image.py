@@ -180,6 +180,14 @@ def test_weights_that_are_no_tokenizer_are_refused(name: str) -> None:
             image.Stack.from_arrays({key: value for key, value in arrays.items() if key != missing})
     with pytest.raises(ModelError):
         image.Stack.from_arrays({**arrays, "kind": np.array([9])})
+    for key, value in arrays.items():
+        if key in ("code", "feedback", "rates") or (key.endswith(".weight") and "coder" in key):
+            for bad in (value[..., :-1], value[:0], value[:-1]):
+                with pytest.raises(ModelError):
+                    image.Stack.from_arrays({**arrays, key: bad})
+    for rates in ((0, 0), (0, 2), (-5, 7), (1, 1 << 20)):
+        with pytest.raises(ModelError):
+            image.Stack.from_arrays({**arrays, "rates": np.array(rates, np.int32)})
     with pytest.raises(ModelError, match="are of"):
         image.ImageTokenizer("vae" if name != "vae" else "vq", image.Stack.from_arrays(arrays))
     with pytest.raises(OptionError):

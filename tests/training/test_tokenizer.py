@@ -90,6 +90,10 @@ def test_what_a_recipe_trains_is_a_tokenizer(kind: str, prior_steps: int, data: 
     tokens = made.tokenize(narrows.Image(given), 100)
     assert tokens.ids.shape == (made.num_codebooks, 32 * 32)
     assert made.detokenize(tokens).pixels.shape == given.shape
+    card = path.with_suffix(".md").read_text(encoding="utf-8")
+    assert card.startswith(f"# {path.stem}\n")
+    assert f"narrows train {kind} data=FOLDER channels=4 " in card
+    assert card.count("\n| ") == 6  # a head and five qualities
 
 
 def test_integers_take_the_bits_of_bsq_that_floats_take(data: Path) -> None:
