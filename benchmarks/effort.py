@@ -3,10 +3,10 @@
     python benchmarks/effort.py kodak
     python benchmarks/effort.py kodak --names wae --every 4
 
-Of the middle 384 x 256 pixels of the pictures: bits per pixel of payload and PSNR without a search and with that of
-`effort` 9, the PSNR gained at equal bits (against the same tokenizer at steps around this one), CPU seconds of the search.
-Then `narrows.tokenizers.search.capacity` of 128 x 128 pixels of the fifth picture (300 steps), in bits a position, beside
-the entropy of the symbols found.
+Of the middle 384 x 256 pixels of the pictures: bits per pixel of payload and PSNR without a search and with
+that of `effort` 9, the PSNR gained at equal bits (against the same tokenizer at steps around this one), CPU
+seconds of the search. Then `narrows.tokenizers.search.capacity` of 128 x 128 pixels of the fifth picture (300
+steps), in bits a position, beside the entropy of the symbols found.
 """
 
 from __future__ import annotations
@@ -56,14 +56,16 @@ def effort(stack: Stack, crops: list[np.ndarray], quality: float) -> str:
     order = np.argsort(means[:, 0])
     equal = np.interp(np.log(bpp), np.log(means[order, 0]), means[order, 1])
     return (
-        f"| {stack.kind} | {quality:g} | {at[0]:.4f}, {at[1]:.2f} | {bpp:.4f}, {db:.2f} | {100 * (bpp / at[0] - 1):+.1f} % "
-        f"| {db - equal:+.2f} dB | {spent / len(crops):.1f} s |"
+        f"| {stack.kind} | {quality:g} | {at[0]:.4f}, {at[1]:.2f} | {bpp:.4f}, {db:.2f} "
+        f"| {100 * (bpp / at[0] - 1):+.1f} % | {db - equal:+.2f} dB | {spent / len(crops):.1f} s |"
     )
 
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("set", help=f"a folder of pictures, or one of {', '.join(NAMED)}")
     parser.add_argument("--names", default="vae,wae,walloc", help="tokenizers, by commas")
     parser.add_argument("--every", type=int, default=8, help="one picture in so many")

@@ -305,7 +305,9 @@ class Walk:
             return self.reader.live or info.first + info.count <= tracks[info.track].length
 
         found = None
-        if not self._hopeless and (end is None or (end != source.size and not resync.is_whole(source, end, work))):
+        if not self._hopeless and (
+            end is None or (end != source.size and not resync.is_whole(source, end, work))
+        ):
             found = resync.next_chunk(source, order.position + 1, fits, work)
             self._hopeless = found is None
         if found is None:

@@ -42,9 +42,7 @@ def is_whole(source: Input, offset: int, work: Work) -> bool:
     return True
 
 
-def next_chunk(
-    source: Input, start: int, fits: Callable[[ChunkInfo], bool], work: Work
-) -> int | None:
+def next_chunk(source: Input, start: int, fits: Callable[[ChunkInfo], bool], work: Work) -> int | None:
     """The first byte from `start` on where a whole DATA stands that `fits`, or END at the end of the file.
 
     None if there is none, or none was found before the work allowed was done.

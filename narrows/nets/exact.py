@@ -164,7 +164,11 @@ class IntegerNetwork:
             if i and layer.most < reaches:
                 raise ModelError("a layer may meet larger inputs than it was checked for")
             before = layers[i - 1] if i else layer
-            if i and before.kind == layer.kind in (CONV, LINEAR) and layer.weight.shape[1] != len(before.weight):
+            if (
+                i
+                and before.kind == layer.kind in (CONV, LINEAR)
+                and layer.weight.shape[1] != len(before.weight)
+            ):
                 raise ModelError("a layer takes other channels than the one before gives")
             reaches = layer.most if layer.kind == SHUFFLE else max(-layer.low, layer.high)
         if not layers:

@@ -87,20 +87,22 @@ class Stack:
                 raise ValueError("the feedback has another shape")
             stack = cls(kind, channels, (low, high), encoder, decoder, code, _prior(arrays), feedback)
             stack._check_shapes()
-            return stack
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ModelError(f"no image tokenizer is in these arrays: {error!r}") from None
+        return stack
 
     def _check_shapes(self) -> None:
         """Raise ValueError where networks, code or rates do not fit each other."""
         sides = ((self.encoder, PLANES, self.channels), (self.decoder, self.channels, PLANES))
         for networks, inputs, outputs in sides:
             for network in networks:
-                if (network.layers[0].weight.shape[1], network.layers[-1].weight.shape[0]) != (inputs, outputs):
+                first, last = (network.layers[place].weight.shape for place in (0, -1))
+                if (first[1], last[0]) != (inputs, outputs):
                     raise ValueError("a network's first or last layer has another shape")
         shape = self.code.shape
         if self.kind == "vq":
-            if len(shape) != 3 or shape[2] != self.channels or shape[1] & (shape[1] - 1) or self.id_bits > _MOST_ID_BITS:
+            whole = len(shape) == 3 and shape[2] == self.channels and not shape[1] & (shape[1] - 1)
+            if not whole or self.id_bits > _MOST_ID_BITS:
                 raise ValueError("the code is [stages, a power of two, channels]")
         elif shape != ((32 * MOST_SYMBOL + 1,) if self.kind == "walloc" else (0,)):
             raise ValueError("the code has another shape")

@@ -68,7 +68,9 @@ def with_prior(
         writer.writeheader()
         writer.writerows(told_rows)
     cost = time.process_time() - started
-    path.with_suffix(".md").write_text(_card(path, options, len(train[::2]), told_rows, cost), encoding="utf-8")
+    path.with_suffix(".md").write_text(
+        _card(path, options, len(train[::2]), told_rows, cost), encoding="utf-8"
+    )
     for row in told_rows:
         print(row, flush=True)
     print(f"shipped in {time.process_time() - started:.0f} s of CPU", flush=True)
@@ -76,24 +78,26 @@ def with_prior(
 
 
 def _card(path: Path, options: Any, num_pictures: int, rows: list[dict[str, Any]], cost: float) -> str:
-    """Return the model card of a weights file: what it is, of what data, by what command, at what cost and with what figures."""
+    """Return the model card of a weights file: what it is, its data, command, cost and figures."""
     usual = type(options)(kind=options.kind)
     changed = [
         f"{key}={value}"
         for key, value in options.__dict__.items()
         if key not in ("kind", "data", "out", "resume") and value != getattr(usual, key)
     ]
+    command = " ".join(("narrows train", options.kind, "data=FOLDER", *changed))
     log = path.parent / "log.csv"
     body = list(csv.DictReader(log.open(encoding="utf-8")))[-1]["cpu_s"] if log.is_file() else "unknown"
     lines = [
         f"# {path.stem}",
         "",
-        f"Image tokenizer `{options.kind}` and codec `tokens/{options.kind}`, version 1: {rows[0]['bytes']:,} bytes, integers only.",
+        f"Image tokenizer `{options.kind}` and codec `tokens/{options.kind}`, version 1: "
+        f"{rows[0]['bytes']:,} bytes, integers only.",
         "",
-        f"**Trained on** {num_pictures} pictures of `images_train`, whole and at half the size; `data_manifest_sha256` in the file's",
-        "metadata names the manifest with their authors and licences.",
+        f"**Trained on** {num_pictures} pictures of `images_train`, whole and at half the size;",
+        "`data_manifest_sha256` in the file's metadata names the manifest with their authors and licences.",
         "",
-        f"**By** `{' '.join(('narrows train', options.kind, 'data=FOLDER', *changed))}`: PyTorch {torch.__version__}, one thread,",
+        f"**By** `{command}`: PyTorch {torch.__version__}, one thread,",
         f"{body} s of CPU for the body, {cost:.0f} s for the prior and these figures.",
         "",
         "**Held out**, pictures of authors that training did not see, by the exact networks:",
