@@ -18,7 +18,7 @@ from narrows.contracts import Chunk, ChunkSource, Header, Kind, Want, check_rang
 from narrows.errors import CorruptStream
 from narrows.limits import Limits
 from narrows.signals import Array, Image
-from narrows.tokenizers.image import CELL, DEFAULT_QUALITY, MODELS, ImageTokenizer, bands_of, with_stack
+from narrows.tokenizers.image import CELL, DEFAULT_QUALITY, MODELS, ImageTokenizer, Stack, bands_of
 
 STRIP_ROWS = 1024
 
@@ -126,7 +126,10 @@ class TokenCodec:
             raise CorruptStream("a stream of tokens names its model")
         if header.model == self._model:
             return self.tokenizer
-        return with_stack(self.tokenizer.name, models.load(self.name, header.model))
+        stack = Stack.from_arrays(models.load(self.name, header.model))
+        if stack.kind != self.tokenizer.name:
+            raise CorruptStream(f"the stream's model is of {stack.kind}, not of {self.tokenizer.name}")
+        return ImageTokenizer(self.tokenizer.name, stack)
 
     def _side(
         self, rate: int, shape: tuple[int, ...], tokenizer: ImageTokenizer | None = None

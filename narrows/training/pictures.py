@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from narrows.errors import OptionError
+from narrows.tokenizers.image import LEVELS, PLANES
 from narrows.training.wave import split_pictures
 from narrows.transforms import packet
 
-LEVELS = 3
-PLANES = 3 * 4**LEVELS
 UNIT = 32.0  # of 8-bit levels: coefficients are trained in it
 Arrays = list[np.ndarray]
 

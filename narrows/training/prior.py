@@ -25,10 +25,8 @@ _LOGIT_STEP, _FRACTION = 0.25, 0.25
 _LEAST_SCALE, _LARGEST_SCALE = 0.08, 30.0
 _REACH = 63
 _HIDDEN = (32, 16)
-_PLACES = (
-    400,
-    800,
-)  # of positions drawn from symbols: of integers, which pictures have at two rates, and bits
+# Positions drawn from symbols: of integers, which pictures have at two rates, and of bits.
+_PLACES = (400, 800)
 _MOST_ASTRAY = 0.05  # of the means of a channel that integers may round to another side
 _UNIT, _ACTIVATION = 1 / 64, 1 / 24  # of inputs, and of what is between layers
 

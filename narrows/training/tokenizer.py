@@ -27,8 +27,9 @@ from narrows.bottlenecks.rvq import RVQ
 from narrows.bottlenecks.wae import WAE
 from narrows.bottlenecks.wavelet import Companded
 from narrows.errors import OptionError
+from narrows.tokenizers.image import PLANES
 from narrows.training import loop, pictures
-from narrows.training.pictures import PLANES, UNIT
+from narrows.training.pictures import UNIT
 
 KINDS = ("vae", "wae", "vq", "bsq", "walloc")
 LINEAR = ("bsq", "walloc")

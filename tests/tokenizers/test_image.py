@@ -214,6 +214,9 @@ def test_streams_that_lie_are_corrupt(name: str) -> None:
             codec.decode(replace(header, params=params), Given(), narrows.contracts.Want())
     with pytest.raises(CorruptStream):
         codec.decode(replace(header, model=b""), Given(), narrows.contracts.Want())
+    other = image.MODELS["vae" if name != "vae" else "wae"]
+    with pytest.raises(CorruptStream, match="model is of"):
+        codec.decode(replace(header, model=bytes.fromhex(other)), Given(), narrows.contracts.Want())
     assert source.header.params == header.params
 
 
